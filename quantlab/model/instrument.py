@@ -1,0 +1,113 @@
+"""What can be traded, and on which grid of prices and quantities."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, Decimal
+
+import msgspec
+
+from quantlab.model.errors import ConfigurationError, MalformedMessage
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """One spot symbol with the filters that orders must pass, as given by `GET /api/v3/exchangeInfo`.
+
+    Prices live on multiples of `tick_size`, quantities on multiples of `step_size`. Books and matching work in
+    whole ticks and lots (integers); `Decimal` begins at orders and balances. A zero bound means "not limited",
+    as in Binance's own filters.
+    """
+
+    symbol: str
+    base: str
+    quote: str
+    status: str = "TRADING"
+    tick_size: Decimal
+    step_size: Decimal
+    min_price: Decimal = Decimal(0)
+    max_price: Decimal = Decimal(0)
+    min_quantity: Decimal = Decimal(0)
+    max_quantity: Decimal = Decimal(0)
+    market_step_size: Decimal = Decimal(0)
+    market_min_quantity: Decimal = Decimal(0)
+    market_max_quantity: Decimal = Decimal(0)
+    min_notional: Decimal = Decimal(0)
+    max_notional: Decimal = Decimal(0)
+    min_notional_applies_to_market: bool = True
+    max_notional_applies_to_market: bool = False
+    order_types: tuple[str, ...] = ()
+    #: Decimal places in which commissions and balances of each asset are kept (8 on all of Binance spot).
+    base_precision: int = 8
+    quote_precision: int = 8
+
+    def ticks(self, price: Decimal) -> int:
+        """`price` in whole ticks; raises ConfigurationError when it lies off the grid."""
+        return _whole(price, self.tick_size, self.symbol, "price", "tick size")
+
+    def lots(self, quantity: Decimal) -> int:
+        """`quantity` in whole lots (steps); raises ConfigurationError when it lies off the grid."""
+        return _whole(quantity, self.step_size, self.symbol, "quantity", "step size")
+
+    def price(self, ticks: int) -> Decimal:
+        """The price of `ticks` whole ticks, in quote units."""
+        return self.tick_size * ticks
+
+    def quantity(self, lots: int) -> Decimal:
+        """The quantity of `lots` whole lots, in base units."""
+        return self.step_size * lots
+
+    def floor_lots(self, quantity: Decimal) -> int:
+        """The largest whole number of lots not above `quantity` (base units)."""
+        return int((quantity / self.step_size).to_integral_value(rounding=ROUND_DOWN))
+
+
+def _whole(value: Decimal, unit: Decimal, symbol: str, what: str, grid: str) -> int:
+    count = value / unit
+    whole = count.to_integral_value()
+    if whole != count:
+        raise ConfigurationError(f"{symbol}: {what} {value} is not a multiple of the {grid} {unit}")
+    return int(whole)
+
+
+def instruments_from_exchange_info(payload: bytes) -> dict[str, Instrument]:
+    """Read every symbol of a `GET /api/v3/exchangeInfo` answer, of any year (MIN_NOTIONAL or NOTIONAL).
+
+    Raises MalformedMessage when the answer is not an exchangeInfo object. Symbols without a price or lot filter
+    cannot be traded and are left out.
+    """
+    try:
+        rows = msgspec.json.decode(payload)["symbols"]
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise MalformedMessage(f"exchangeInfo: not the object Binance documents ({error})") from error
+    found = (_instrument(row) for row in rows)
+    return {instrument.symbol: instrument for instrument in found if instrument is not None}
+
+
+def _instrument(row: dict) -> Instrument | None:
+    filters = {entry["filterType"]: entry for entry in row.get("filters", ())}
+    price, lot = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
+    if price is None or lot is None or not Decimal(price["tickSize"]) or not Decimal(lot["stepSize"]):
+        return None
+    market = filters.get("MARKET_LOT_SIZE", {})
+    old, new = filters.get("MIN_NOTIONAL", {}), filters.get("NOTIONAL", {})
+    return Instrument(
+        symbol=row["symbol"],
+        base=row["baseAsset"],
+        quote=row["quoteAsset"],
+        status=row.get("status", "TRADING"),
+        tick_size=Decimal(price["tickSize"]).normalize(),
+        step_size=Decimal(lot["stepSize"]).normalize(),
+        min_price=Decimal(price.get("minPrice", 0)),
+        max_price=Decimal(price.get("maxPrice", 0)),
+        min_quantity=Decimal(lot.get("minQty", 0)),
+        max_quantity=Decimal(lot.get("maxQty", 0)),
+        market_step_size=Decimal(market.get("stepSize", 0)),
+        market_min_quantity=Decimal(market.get("minQty", 0)),
+        market_max_quantity=Decimal(market.get("maxQty", 0)),
+        min_notional=Decimal(new.get("minNotional", old.get("minNotional", 0))),
+        max_notional=Decimal(new.get("maxNotional", 0)),
+        min_notional_applies_to_market=bool(new.get("applyMinToMarket", old.get("applyToMarket", True))),
+        max_notional_applies_to_market=bool(new.get("applyMaxToMarket", False)),
+        order_types=tuple(row.get("orderTypes", ())),
+        base_precision=int(row.get("baseCommissionPrecision", 8)),
+        quote_precision=int(row.get("quoteCommissionPrecision", 8)),
+    )

@@ -1,0 +1,157 @@
+"""Orders, fills and what explains them. Prices and quantities are `Decimal`, times engine time in ms."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    """The order types in use; Binance's own names."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    LIMIT_MAKER = "LIMIT_MAKER"
+    STOP_LOSS = "STOP_LOSS"
+    TAKE_PROFIT = "TAKE_PROFIT"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+
+
+class OrderStatus(StrEnum):
+    """Binance's states, and PENDING for an order that is still on its way to the book."""
+
+    PENDING = "PENDING"
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_final(self) -> bool:
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+)
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """An order of one bot. `(bot, number)` names it within the run; numbers start at 1 and never repeat.
+
+    `quantity` is in base units, `price` the limit (LIMIT, LIMIT_MAKER), `stop_price` the trigger (STOP_LOSS,
+    TAKE_PROFIT: a market order once a trade reaches it). `reason` is why the bot sent it, for people.
+    """
+
+    bot: int
+    number: int
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    created_ms: int
+    reason: str = ""
+    status: OrderStatus = OrderStatus.PENDING
+    filled: Decimal = Decimal(0)
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.quantity - self.filled
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution. `number` counts the bot's fills from 1. `fee` is in `fee_asset`; `fee_quote` is that fee at the
+    fill's own price, in quote units."""
+
+    bot: int
+    number: int
+    order_number: int
+    symbol: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_asset: str
+    fee_quote: Decimal
+    maker: bool
+    time_ms: int
+
+    @property
+    def notional(self) -> Decimal:
+        return self.price * self.quantity
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a fill happened at its price: everything needed to compute it again.
+
+    `basis` is what it was matched against: "depth" (levels of the book), "quote" (top of book only) or "trade" (a
+    resting order reached by trades). `levels` are the (price, quantity) consumed by this fill; `queue_ahead` the
+    quantity that stood before a maker when it was filled. `decision_bid`/`decision_ask` are the touch when the bot
+    decided, `arrival_bid`/`arrival_ask` when the order reached the book: their difference is what latency cost.
+    """
+
+    bot: int
+    fill_number: int
+    basis: str
+    book_id: int
+    levels: tuple[tuple[Decimal, Decimal], ...]
+    queue_ahead: Decimal
+    decision_bid: Decimal | None
+    decision_ask: Decimal | None
+    arrival_bid: Decimal | None
+    arrival_ask: Decimal | None
+    latency_ms: int
+    response_ms: int
+    fee_rate: Decimal
+    fee_source: str
+    model: str
+    seed: int
+
+
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bot hears about its order, once it is committed: the new state and the fills that led to it."""
+
+    bot: int
+    order_number: int
+    status: OrderStatus
+    time_ms: int
+    fills: tuple[Fill, ...] = ()
+    reject_code: int = 0
+    reject_reason: str = ""
+
+
+class Position(msgspec.Struct, kw_only=True):
+    """What a bot holds of its symbol: `quantity` in base units (after fees taken in base) and its `cost` in quote."""
+
+    symbol: str
+    quantity: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)
+
+    @property
+    def average_price(self) -> Decimal:
+        return self.cost / self.quantity if self.quantity else Decimal(0)
+
+
+class DesiredQuote(msgspec.Struct, frozen=True):
+    """A resting order that a book strategy wants: `fraction` (0 to 1) of the bot's equity on a buy, of its position
+    on a sell, at `price_ticks`."""
+
+    side: Side
+    price_ticks: int
+    fraction: float = 1.0
