@@ -101,8 +101,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """Why a fill happened at its price: everything needed to compute it again.
 
     `basis` is what it was matched against: "depth" (levels of the book), "quote" (top of book only) or "trade" (a
-    resting order reached by trades). `levels` are the (price, quantity) consumed by this fill; `queue_ahead` the
-    quantity that stood before a maker when it was filled. `decision_bid`/`decision_ask` are the touch when the bot
+    resting order reached by trades; `trade_id` names the one). `levels` are the (price, quantity) consumed by this
+    fill; `queue_ahead` the quantity that stood before a maker when it was filled. `decision_bid`/`decision_ask` are the touch when the bot
     decided, `arrival_bid`/`arrival_ask` when the order reached the book: their difference is what latency cost.
     """
 
@@ -122,6 +122,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     fee_source: str
     model: str
     seed: int
+    trade_id: int = 0
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,34 @@
+"""The paper engine: latency, filters, matching, fees, accounts, receipts. Its orders never leave the process."""
+
+from quantlab.paper.accounting import (
+    AccountsVerdict,
+    check_accounts,
+    check_asset_balances,
+    check_bot_identity,
+)
+from quantlab.paper.accounts import Account
+from quantlab.paper.broker import PaperBroker
+from quantlab.paper.fees import FeeModel, StandardFees
+from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel
+from quantlab.paper.recovery import as_unknown
+from quantlab.paper.replay import Replayed, difference, replay
+from quantlab.paper.schedule import NEVER_MS
+
+__all__ = [
+    "NEVER_MS",
+    "Account",
+    "AccountsVerdict",
+    "DrawnLatency",
+    "FeeModel",
+    "FixedLatency",
+    "LatencyModel",
+    "PaperBroker",
+    "Replayed",
+    "StandardFees",
+    "as_unknown",
+    "check_accounts",
+    "check_asset_balances",
+    "check_bot_identity",
+    "difference",
+    "replay",
+]
