@@ -3,9 +3,9 @@
 For each bot: starting capital = cash + position at cost + fees at the fill's price - gross realised result.
 For each asset: balance = deposits + signed fill quantities - fees in that asset.
 
-Nothing here calls `Account.apply` or its helpers: amounts are exact fractions, cash comes from the flow of the quote
-asset alone, fees from the ledger's own `fee_quote`. So a wrong rule, a lost fill or a changed figure shows up as a
-disagreement.
+Nothing here calls `Account.apply` or its helpers: amounts are exact fractions, cash comes from the flow of
+the quote asset alone, fees from the ledger's own `fee_quote`. So a wrong rule, a lost fill or a changed
+figure shows up as a disagreement.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def check_accounts(fills: Sequence[Fill], accounts: Mapping[int, Account]) -> Ac
     return AccountsVerdict(tuple(problems))
 
 
-def check_bot_identity(
-    fills: Iterable[Fill], capital: Decimal, account: Account | None = None
-) -> AccountsVerdict:
+def check_bot_identity(fills: Iterable[Fill], capital: Decimal, account: Account | None = None) -> AccountsVerdict:
     """One bot's fills against its starting capital (quote units), and against `account` where one is given."""
     sums = _BotSums(Fraction(capital))
     problems: list[str] = []
@@ -69,9 +67,7 @@ def check_bot_identity(
     who = f"bot {account.bot}" if account is not None else "bot"
     total = sums.cash + sums.cost + sums.fees - sums.realised
     if total != Fraction(capital):
-        problems.append(
-            f"{who}: cash + cost + fees - realised is off by {float(total - Fraction(capital)):.3g}"
-        )
+        problems.append(f"{who}: cash + cost + fees - realised is off by {float(total - Fraction(capital)):.3g}")
     if account is not None:
         pairs = (
             ("cash", sums.cash, account.cash),
@@ -114,9 +110,7 @@ def check_asset_balances(
     for asset in sorted(sums.keys() | balances.keys()):
         held = Fraction(balances.get(asset, 0))
         if sums[asset] != held:
-            problems.append(
-                f"{asset}: the balance is {float(held):.12g}, the ledger says {float(sums[asset]):.12g}"
-            )
+            problems.append(f"{asset}: the balance is {float(held):.12g}, the ledger says {float(sums[asset]):.12g}")
     return AccountsVerdict(tuple(problems))
 
 

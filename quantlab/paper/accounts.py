@@ -21,9 +21,9 @@ from quantlab.paper.money import EXACT, ZERO, share_of_cost
 class Account:
     """The balances of one bot. `quantity` is in base units, everything else in quote units.
 
-    `cost` is what the position has cost (its fees in base left out), `realised` the gross result of sales before
-    fees, `fees` the fees paid by asset and `fees_quote` their worth at each fill's price. Open orders reserve what
-    they may need: buys quote, sells base.
+    `cost` is what the position has cost (its fees in base left out), `realised` the gross result of sales
+    before fees, `fees` the fees paid by asset and `fees_quote` their worth at each fill's price. Open orders
+    reserve what they may need: buys quote, sells base.
     """
 
     bot: int
@@ -67,8 +67,8 @@ class Account:
         return EXACT.add(self.cash, EXACT.multiply(self.quantity, bid))
 
     def apply(self, fill: Fill) -> None:
-        """Book one fill. Raises QuantlabError, and changes nothing, when it is not this account's, when its fee is
-        not in the asset received, or when a balance would fall below zero."""
+        """Book one fill. Raises QuantlabError, and changes nothing, when it is not this account's, when its
+        fee is not in the asset received, or when a balance would fall below zero."""
         self._check(fill)
         if fill.side is Side.BUY:
             self._buy(fill)

@@ -1,8 +1,9 @@
 """The paper engine: a `Broker` whose exchange is the books as they were received. No order leaves the process.
 
-An order reaches the book one drawn latency after its bot decided, and meets the book as it stands then. Its report
-comes back one drawn response latency later, and only once the fills in it are on disk. A bot's messages travel on one
-connection each way: they never overtake each other. Everything is a function of the calls made and the seed.
+An order reaches the book one drawn latency after its bot decided, and meets the book as it stands then. Its
+report comes back one drawn response latency later, and only once the fills in it are on disk. A bot's
+messages travel on one connection each way: they never overtake each other. Everything is a function of the
+calls made and the seed.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ from quantlab.paper.working import Working, touch
 class PaperBroker:
     """Carries the orders of all bots of a run to the simulated exchange, and its answers back.
 
-    `accounts` (by bot) are the exchange's: they change at the fill, which the bot hears of one response latency later.
-    `resting` has the symbols with resting orders as keys, and only those. `next_due_ms` is the engine time at which
-    something happens next. `now_ms` is engine time: when time has moved, set it (or call `advance`) before `on_trade`,
-    `on_book` and `cancel`.
+    `accounts` (by bot) are the exchange's: they change at the fill, which the bot hears of one response
+    latency later. `resting` has the symbols with resting orders as keys, and only those. `next_due_ms` is the
+    engine time at which something happens next. `now_ms` is engine time: when time has moved, set it (or call
+    `advance`) before `on_trade`, `on_book` and `cancel`.
     """
 
     def __init__(
@@ -84,14 +85,14 @@ class PaperBroker:
         self._ticket = 0
         self._durable_ticket = 0
 
-    # -- Broker: what a bot may do ----------------------------------------------------------------------------------
+    # -- Broker: what a bot may do ---------------------------------------------------------------------------
 
     def submit(self, order: Order) -> None:
-        """Send `order`, decided at engine time `created_ms`. The object stays the bot's: its `status` and `filled`
-        change when a report is delivered, not before.
+        """Send `order`, decided at engine time `created_ms`. The object stays the bot's: its `status` and
+        `filled` change when a report is delivered, not before.
 
-        Raises QuantlabError for what no exchange could see: an order of an unknown bot, on another symbol than the
-        bot's account, or with a number that does not follow the last one.
+        Raises QuantlabError for what no exchange could see: an order of an unknown bot, on another symbol
+        than the bot's account, or with a number that does not follow the last one.
         """
         bot, number = order.bot, order.number
         account = self.accounts.get(bot)
@@ -114,8 +115,8 @@ class PaperBroker:
     def cancel(self, bot: int, order_number: int) -> None:
         """Ask for the cancel of an order; the request travels as an order does.
 
-        Asking again while one is on its way changes nothing, and an order that becomes final before the cancel
-        arrives is answered by its own report.
+        Asking again while one is on its way changes nothing, and an order that becomes final before the
+        cancel arrives is answered by its own report.
         """
         key = (bot, order_number)
         if key in self._working and key not in self._cancelling:
@@ -127,7 +128,7 @@ class PaperBroker:
         """The bot's orders as the bot knows them: sent, and not yet reported final."""
         return list(self._known[bot].values())
 
-    # -- the engine's calls -----------------------------------------------------------------------------------------
+    # -- the engine's calls ----------------------------------------------------------------------------------
 
     def advance(self, engine_time_ms: int) -> None:
         """Run everything due at or before `engine_time_ms`, in order of (due time, sequence)."""
@@ -162,15 +163,14 @@ class PaperBroker:
             known.clear()
         self._journal.wait(self._ticket)
 
-    # -- recovery ---------------------------------------------------------------------------------------------------
+    # -- recovery --------------------------------------------------------------------------------------------
 
-    def restore(
-        self, fills: Sequence[Fill], open_orders: Iterable[Order], engine_time_ms: int = 0
-    ) -> list[Order]:
+    def restore(self, fills: Sequence[Fill], open_orders: Iterable[Order], engine_time_ms: int = 0) -> list[Order]:
         """Continue where a ledger ends: fold `fills` into the accounts, close `open_orders` as unknown.
 
-        Returns the orders as they were closed (FILLED where the fills say so, else CANCELED). To be called once, on
-        fresh accounts, before anything else. Raises QuantlabError when a fill is missing or impossible.
+        Returns the orders as they were closed (FILLED where the fills say so, else CANCELED). To be called
+        once, on fresh accounts, before anything else. Raises QuantlabError when a fill is missing or
+        impossible.
         """
         self.now_ms = max(self.now_ms, engine_time_ms)
         counts = dict.fromkeys(self.accounts, 0)
@@ -190,7 +190,7 @@ class PaperBroker:
         """How many fills each bot has had: its next one is numbered one higher."""
         self._exchange.fill_counts.update(fills)
 
-    # -- the way there and back -------------------------------------------------------------------------------------
+    # -- the way there and back ------------------------------------------------------------------------------
 
     def _order_arrives(self, working: Working) -> None:
         self._exchange.now_ms = self.now_ms
@@ -242,7 +242,7 @@ class PaperBroker:
         order = working.order
         self._ticket = self._journal.event(self.now_ms, kind, order.bot, {"order": order.number, **detail})
 
-    # -- time -------------------------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------------
 
     def _at(self, due_ms: int, action: Callable[[], None]) -> None:
         self._schedule.at(due_ms, action)

@@ -1,7 +1,8 @@
 """Randomness without a generator: each draw is a pure function of (seed, bot, order number, purpose, index).
 
-No state is shared, so adding a bot or an order changes no other draw, and a receipt can repeat its own. The integers
-are mixed by splitmix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+No state is shared, so adding a bot or an order changes no other draw, and a receipt can repeat its own. The
+integers are mixed by splitmix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number
+generators", 2014).
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from quantlab.paper.working import Working
 class Match(NamedTuple):
     """What matching decided, in ticks and lots: `lots` at `price_ticks`, against a level (or trade) at `level_ticks`.
 
-    `basis` is the receipt's: "depth" (taken from the book), "quote" (rested, the opposite best came), "trade" (rested,
-    a trade came). `queue_lots` stood before it until then.
+    `basis` is the receipt's: "depth" (taken from the book), "quote" (rested, the opposite best came), "trade"
+    (rested, a trade came). `queue_lots` stood before it until then.
     """
 
     basis: str

@@ -1,9 +1,9 @@
 """What a fill costs: a rate per role, taken in the asset received.
 
-A buy pays in base (after buying q one holds q minus the fee), a sale in quote: Binance spot without BNB discount.
-Source: Binance spot REST docs and fee schedule, 0.1 % maker and taker, checked 2026-11-23. How Binance rounds a
-commission is not documented; here it is rounded up to the asset's commission precision (8 places on all of spot),
-against the bot by less than 1e-8 units a fill, so that paper never flatters.
+A buy pays in base (after buying q one holds q minus the fee), a sale in quote: Binance spot without BNB
+discount. Source: Binance spot REST docs and fee schedule, 0.1 % maker and taker, checked 2026-11-23. How
+Binance rounds a commission is not documented; here it is rounded up to the asset's commission precision (8
+places on all of spot), against the bot by less than 1e-8 units a fill, so that paper never flatters.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ class StandardFees:
     def __post_init__(self) -> None:
         for name, rate in (("maker", self.maker), ("taker", self.taker)):
             if not 0 <= rate < Decimal("0.1"):
-                raise ConfigurationError(
-                    f"{name} fee rate {rate}: give a fraction from 0 to 0.1 (0.001 is 0.1 %)"
-                )
+                raise ConfigurationError(f"{name} fee rate {rate}: give a fraction from 0 to 0.1 (0.001 is 0.1 %)")
 
     def rate(self, *, maker: bool) -> Decimal:
         return self.maker if maker else self.taker

@@ -1,11 +1,12 @@
 """What Binance refuses before an order reaches the book, with its codes and words.
 
-Source: Binance spot REST docs, filters and error messages, checked 2026-11-23. A zero bound means "not limited".
+Source: Binance spot REST docs, filters and error messages, checked 2026-11-23. A zero bound means "not
+limited".
 
-Deviations, so that nobody trusts this further than it goes: MIN_NOTIONAL/NOTIONAL of market orders is judged at the
-touch (Binance takes an average over `avgPriceMins`); PERCENT_PRICE(_BY_SIDE), the counts of open orders and
-`orderTypes` are not checked. The last on purpose: many symbols of 2021 to 2023 offer STOP_LOSS_LIMIT only, and our
-STOP_LOSS then stands for one with a far limit.
+Deviations, so that nobody trusts this further than it goes: MIN_NOTIONAL/NOTIONAL of market orders is judged
+at the touch (Binance takes an average over `avgPriceMins`); PERCENT_PRICE(_BY_SIDE), the counts of open
+orders and `orderTypes` are not checked. The last on purpose: many symbols of 2021 to 2023 offer
+STOP_LOSS_LIMIT only, and our STOP_LOSS then stands for one with a far limit.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ OUT_OF_SYNC = Rejection(0, "book out of sync: quantlab does not fill on a guess"
 
 
 def check(order: Order, instrument: Instrument, touch: Decimal | None) -> Rejection | None:
-    """The first filter that `order` fails, or None. `touch` is the price at which it would trade now (ask for a buy,
-    bid for a sale), None when that side of the book is empty; only market orders are judged by it."""
+    """The first filter that `order` fails, or None. `touch` is the price at which it would trade now (ask for
+    a buy, bid for a sale), None when that side of the book is empty; only market orders are judged by it."""
     if instrument.status != "TRADING":
         return MARKET_CLOSED
     missing = _missing(order)
@@ -57,8 +58,8 @@ def check(order: Order, instrument: Instrument, touch: Decimal | None) -> Reject
 
 
 def would_trigger(order: Order, bid: Decimal | None, ask: Decimal | None) -> bool:
-    """Would this stop or target trigger on arrival? Judged at the touch it would trade at, since the last trade of a
-    quiet symbol may be old; an empty side triggers nothing."""
+    """Would this stop or target trigger on arrival? Judged at the touch it would trade at, since the last
+    trade of a quiet symbol may be old; an empty side triggers nothing."""
     touch = bid if order.side is Side.SELL else ask
     if touch is None or order.stop_price is None:
         return False

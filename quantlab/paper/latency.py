@@ -1,7 +1,7 @@
 """How long an order takes to the book, and its answer back. Models map a uniform draw to whole ms; they hold no state.
 
-The defaults (median 40 ms out, 20 ms back) are a proxy, not a measurement: order latency cannot be measured without
-sending orders, and the way from a home line to the exchange differs from one machine to the next.
+The defaults (median 40 ms out, 20 ms back) are a proxy, not a measurement: order latency cannot be measured
+without sending orders, and the way from a home line to the exchange differs from one machine to the next.
 """
 
 from __future__ import annotations
@@ -65,12 +65,8 @@ class DrawnLatency:
     least: int = 1
 
     def __post_init__(self) -> None:
-        if not (
-            self.order_median > 0 and self.response_median > 0 and 0 <= self.sigma <= 3 and self.least >= 0
-        ):
-            raise ConfigurationError(
-                f"{self.name}: medians must be above 0 ms, sigma 0 to 3, least 0 ms or more"
-            )
+        if not (self.order_median > 0 and self.response_median > 0 and 0 <= self.sigma <= 3 and self.least >= 0):
+            raise ConfigurationError(f"{self.name}: medians must be above 0 ms, sigma 0 to 3, least 0 ms or more")
 
     @property
     def name(self) -> str:

@@ -1,15 +1,17 @@
 """Where an order meets the book: pure functions on whole ticks and lots.
 
-Taking. A walk consumes displayed levels, best first, up to the order's limit and never beyond the edge of what is
-displayed: behind it one would be guessing. What a MARKET or IOC order leaves over expires, as on Binance.
+Taking. A walk consumes displayed levels, best first, up to the order's limit and never beyond the edge of
+what is displayed: behind it one would be guessing. What a MARKET or IOC order leaves over expires, as on
+Binance.
 
-Resting. An order stands behind the whole quantity displayed at its price when it arrives. Its queue advances by
-trades at its price on its own side only; cancels ahead of it are not counted (the cautious end of the queue models in
-hftbacktest, `RiskAdverseQueueModel`). It is filled at its own limit, never better:
+Resting. An order stands behind the whole quantity displayed at its price when it arrives. Its queue advances
+by trades at its price on its own side only; cancels ahead of it are not counted (the cautious end of the
+queue models in hftbacktest, `RiskAdverseQueueModel`). It is filled at its own limit, never better:
 
 - by trades at its price beyond the queue, partially as they come;
 - whole, when a trade prints beyond its price: whoever traded there had to pass this order first;
-- when the opposite best reaches its price, up to the quantity displayed there, counted once while they stay crossed.
+- when the opposite best reaches its price, up to the quantity displayed there, counted once while they stay
+  crossed.
 """
 
 from __future__ import annotations
@@ -27,9 +29,7 @@ WALK_LEVELS = 20
 _KNOWN_LEVELS = 5000
 
 
-def walk(
-    side: Side, lots: int, levels: Sequence[Level], limit_ticks: int | None = None
-) -> tuple[list[Level], int]:
+def walk(side: Side, lots: int, levels: Sequence[Level], limit_ticks: int | None = None) -> tuple[list[Level], int]:
     """Take `lots` from `levels` (the far side, best first), no worse than `limit_ticks`.
 
     Returns what each level gave, best first, and the lots that remain.
@@ -68,7 +68,8 @@ def crosses(side: Side, price_ticks: int, book: BookView) -> bool:
 def queue_at(side: Side, price_ticks: int, book: BookView) -> int | None:
     """Lots displayed on the own side at `price_ticks`: what an order arriving there stands behind.
 
-    None when the price lies beyond the levels that the book knows: such an order is filled by a trade-through only.
+    None when the price lies beyond the levels that the book knows: such an order is filled by a trade-through
+    only.
     """
     for depth in (WALK_LEVELS, _KNOWN_LEVELS):
         levels = book.bids(depth) if side is Side.BUY else book.asks(depth)
@@ -98,8 +99,8 @@ def fill_by_cross(
 ) -> tuple[int, int]:
     """What the opposite best does to a resting order: (lots filled, lots counted while they stay crossed).
 
-    `crossed_lots` is the second figure of the last call, so that one displayed quantity fills once however often the
-    book is looked at; it falls back to 0 when the prices part.
+    `crossed_lots` is the second figure of the last call, so that one displayed quantity fills once however
+    often the book is looked at; it falls back to 0 when the prices part.
     """
     if opposite is None or is_worse(side, opposite[0], price_ticks):
         return 0, 0

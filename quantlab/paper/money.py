@@ -1,8 +1,9 @@
 """Exact money: the one place that says where amounts are rounded, and how.
 
-Prices, quantities and fees of Binance spot have at most 8 decimal places, so every product has at most 16: sums and
-products are kept exactly, and the `EXACT` context raises should a digit ever be lost. Two things must be rounded: a
-fee (to the asset's commission precision, see `fees.py`) and the cost that leaves with a partly sold position.
+Prices, quantities and fees of Binance spot have at most 8 decimal places, so every product has at most 16:
+sums and products are kept exactly, and the `EXACT` context raises should a digit ever be lost. Two things
+must be rounded: a fee (to the asset's commission precision, see `fees.py`) and the cost that leaves with a
+partly sold position.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from decimal import (
 #: Arithmetic that may not lose a digit: raises decimal.Inexact instead.
 EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 
-#: Places to which the cost removed by a sale is rounded, half to even: the finest product of two 8-place amounts.
+#: Places to which the cost removed by a sale is rounded, half to even: the finest product of two 8-place
+#: amounts.
 COST_PLACES = 16
 
 ZERO = Decimal(0)

@@ -13,8 +13,8 @@ from quantlab.model import Fill, Order, OrderStatus
 def as_unknown(order: Order, fills: Iterable[Fill]) -> Order:
     """The order as it is closed after a restart: what the market did meanwhile was not seen.
 
-    The fills on disk decide how much of it was filled, since they may have been written a moment before the order's
-    state: FILLED when they are all of it, else CANCELED with the reason.
+    The fills on disk decide how much of it was filled, since they may have been written a moment before the
+    order's state: FILLED when they are all of it, else CANCELED with the reason.
     """
     own = (fill for fill in fills if (fill.bot, fill.order_number) == (order.bot, order.number))
     filled = sum((fill.quantity for fill in own), Decimal(0))

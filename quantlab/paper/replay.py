@@ -23,9 +23,9 @@ class Replayed(NamedTuple):
 def replay(receipt: Receipt, order: Order, instrument: Instrument) -> Replayed:
     """Recompute price, quantity and fee of the fill that `receipt` explains.
 
-    A taker ("depth") trades at the level it consumed, a maker ("trade", "quote") at its own limit, whatever price
-    reached it. Raises QuantlabError when the receipt cannot explain a fill of `order`: no or several levels, a price
-    off the grid or beyond the limit, a maker without a price, a market that never reached it.
+    A taker ("depth") trades at the level it consumed, a maker ("trade", "quote") at its own limit, whatever
+    price reached it. Raises QuantlabError when the receipt cannot explain a fill of `order`: no or several
+    levels, a price off the grid or beyond the limit, a maker without a price, a market that never reached it.
     """
     if receipt.bot != order.bot or order.symbol != instrument.symbol:
         raise _unexplained(receipt, "it belongs to another order")
@@ -41,11 +41,7 @@ def replay(receipt: Receipt, order: Order, instrument: Instrument) -> Replayed:
     if order.price is not None and sign * (level - order.price) > 0:
         raise _unexplained(receipt, f"{level} is beyond the limit {order.price}")
     price = order.price if maker and order.price is not None else level
-    if (
-        not ZERO < quantity <= order.quantity
-        or quantity % instrument.step_size
-        or price % instrument.tick_size
-    ):
+    if not ZERO < quantity <= order.quantity or quantity % instrument.step_size or price % instrument.tick_size:
         raise _unexplained(receipt, f"{quantity} at {price} is not an order's part on the symbol's grid")
     if receipt.basis == "trade" and level == order.price and receipt.queue_ahead < 0:
         raise _unexplained(receipt, "its queue is below zero")

@@ -1,6 +1,7 @@
 """The exchange of the paper engine: orders that arrived, the books they meet, the accounts they change.
 
-It knows engine time only as the stamp of what happens now. Travel times, and when a bot hears, are the broker's.
+It knows engine time only as the stamp of what happens now. Travel times, and when a bot hears, are the
+broker's.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ class Outcome(NamedTuple):
 class SimulatedExchange:
     """Matches orders against the books as received.
 
-    `answer(working, outcome)` is called once for each change of an order, after `order.status` and `order.filled` are
-    the new ones and its fills are queued in the journal. `response_ms(working)` says how long that answer will travel
-    (it belongs into the receipt). `resting` holds the symbols with resting orders only.
+    `answer(working, outcome)` is called once for each change of an order, after `order.status` and
+    `order.filled` are the new ones and its fills are queued in the journal. `response_ms(working)` says how
+    long that answer will travel (it belongs into the receipt). `resting` holds the symbols with resting
+    orders only.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class SimulatedExchange:
         self._answer = answer
         self._response_ms = response_ms
 
-    # -- what reaches the exchange ----------------------------------------------------------------------------------
+    # -- what reaches the exchange ---------------------------------------------------------------------------
 
     def arrive(self, working: Working) -> None:
         """An order arrives: refused, matched, or resting from now on."""
@@ -106,9 +108,7 @@ class SimulatedExchange:
                 order.side, working.price_ticks, working.lots, queue_lots, trade
             )
             if lots:
-                match = Match(
-                    "trade", working.price_ticks, lots, trade.price_ticks, queue_lots or 0, trade.trade_id
-                )
+                match = Match("trade", working.price_ticks, lots, trade.price_ticks, queue_lots or 0, trade.trade_id)
                 self._fill_resting(working, match)
 
     def on_book(self, symbol: str) -> None:
@@ -132,7 +132,7 @@ class SimulatedExchange:
                 match = Match("quote", working.price_ticks, lots, opposite[0], working.queue_lots or 0)
                 self._fill_resting(working, match)
 
-    # -- refusing ---------------------------------------------------------------------------------------------------
+    # -- refusing --------------------------------------------------------------------------------------------
 
     def _refuses(self, working: Working, book: BookView) -> Rejection | None:
         """The first reason for which the exchange would not take the order, or None."""
@@ -150,8 +150,8 @@ class SimulatedExchange:
         return None if self._affords(working, book) else filters.INSUFFICIENT_BALANCE
 
     def _affords(self, working: Working, book: BookView) -> bool:
-        """Does the account hold what the order may need, beside what the bot's other orders reserve? A buy at market
-        needs what its walk costs, to the last digit."""
+        """Does the account hold what the order may need, beside what the bot's other orders reserve? A buy at
+        market needs what its walk costs, to the last digit."""
         order, account = working.order, self._accounts[working.order.bot]
         waits = order.type in CONDITIONAL and not working.triggered
         if order.side is Side.SELL and not waits:
@@ -159,13 +159,11 @@ class SimulatedExchange:
         if order.type is OrderType.MARKET or working.triggered:
             taken, _ = matching.walk(order.side, working.lots, matching.far_side(order.side, book))
             tick_lots = sum(ticks * lots for ticks, lots in taken)
-            return (
-                working.instrument.price(tick_lots) * working.instrument.step_size <= account.available_cash
-            )
+            return working.instrument.price(tick_lots) * working.instrument.step_size <= account.available_cash
         quote, base = reservations([*self._resting_of(order.bot, order.symbol), working])
         return quote <= account.cash and base <= account.quantity
 
-    # -- matching ---------------------------------------------------------------------------------------------------
+    # -- matching --------------------------------------------------------------------------------------------
 
     def _take(self, working: Working, book: BookView) -> None:
         """Walk the far side; what is left over rests (GTC limit) or expires."""
@@ -203,9 +201,7 @@ class SimulatedExchange:
     def _fill_resting(self, working: Working, match: Match) -> None:
         fills = self._execute(working, [match])
         self._reserve(working.order.bot, working.order.symbol)
-        self._settle(
-            working, Outcome(OrderStatus.PARTIALLY_FILLED if working.lots else OrderStatus.FILLED, fills)
-        )
+        self._settle(working, Outcome(OrderStatus.PARTIALLY_FILLED if working.lots else OrderStatus.FILLED, fills))
 
     def _execute(self, working: Working, matches: Sequence[Match]) -> tuple[Fill, ...]:
         """Book each fill and write it down with its receipt."""
@@ -227,7 +223,7 @@ class SimulatedExchange:
             fills.append(fill)
         return tuple(fills)
 
-    # -- orders at rest ---------------------------------------------------------------------------------------------
+    # -- orders at rest --------------------------------------------------------------------------------------
 
     def _settle(self, working: Working, outcome: Outcome) -> None:
         working.order.status = outcome.status

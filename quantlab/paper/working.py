@@ -37,8 +37,9 @@ def touch(book: BookView, instrument: Instrument) -> Touch:
 class Working:
     """`order` is the exchange's state of the order; what the bot knows of it changes with its reports only.
 
-    `queue_lots` stand before it (None: unknown, beyond the book's range), `crossed_lots` see `matching`. `falling`
-    tells at which side of its price a stop triggers; `triggered` marks one that waits for the book to be whole.
+    `queue_lots` stand before it (None: unknown, beyond the book's range), `crossed_lots` see `matching`.
+    `falling` tells at which side of its price a stop triggers; `triggered` marks one that waits for the book
+    to be whole.
     """
 
     order: Order
@@ -73,8 +74,9 @@ class Working:
 def reservations(resting: Iterable[Working]) -> tuple[Decimal, Decimal]:
     """What one bot's resting orders reserve: (quote, base).
 
-    Buys reserve their remaining notional, sales their remaining quantity. A stop and a target on the same side stand
-    for Binance's OCO list: of the two, only the larger reserves, because only one of them can trade.
+    Buys reserve their remaining notional, sales their remaining quantity. A stop and a target on the same
+    side stand for Binance's OCO list: of the two, only the larger reserves, because only one of them can
+    trade.
     """
     quote = base = Decimal(0)
     either = {side: {kind: Decimal(0) for kind in CONDITIONAL} for side in Side}
