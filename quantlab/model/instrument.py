@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
+from typing import Any
 
 import msgspec
 
@@ -82,7 +83,7 @@ def instruments_from_exchange_info(payload: bytes) -> dict[str, Instrument]:
     return {instrument.symbol: instrument for instrument in found if instrument is not None}
 
 
-def _instrument(row: dict) -> Instrument | None:
+def _instrument(row: dict[str, Any]) -> Instrument | None:
     filters = {entry["filterType"]: entry for entry in row.get("filters", ())}
     price, lot = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
     if price is None or lot is None or not Decimal(price["tickSize"]) or not Decimal(lot["stepSize"]):
