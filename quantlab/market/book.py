@@ -1,0 +1,218 @@
+"""The local order book of one symbol: depth diffs by Binance's rule, the newest quote laid on top.
+
+The rule (Binance spot WebSocket docs, "How to manage a local order book correctly", checked 2026-11-23): buffer the
+events; get a snapshot; while its `lastUpdateId` is below the first event's `U`, get another; drop events with
+`u <= lastUpdateId`; apply the rest in order. An event whose `U` is beyond the last `u` + 1 is a gap: discard the book
+and start again. A quantity of zero removes the level.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from decimal import Decimal
+from itertools import islice
+
+from quantlab.model import DepthSnapshot, DepthUpdate, Instrument, Quote
+
+#: Events kept while a snapshot is awaited: over ten minutes of depth@100ms. Beyond it the oldest go, and a snapshot
+#: from before them is then refused as too old, as the rule says.
+_BUFFERED_EVENTS = 8192
+
+
+class Book:
+    """A `BookView` kept from depth updates, snapshots and quotes.
+
+    The book knows the range of its snapshot: a level beyond it is absent until it changes. So the depth within the
+    snapshot's range is whole, and a walk must not go past it.
+
+    A quote (`@bookTicker`, in real time) newer than the last depth event (each 100 ms) is laid over the top: levels
+    better than its best are hidden, its best sizes replace the book's, until the depth catches up. While the depth is
+    out of sync only the newest quote is shown: enough to mark a position, not to trade on.
+    """
+
+    __slots__ = (
+        "_asks",
+        "_bids",
+        "_buffer",
+        "_depth_id",
+        "_in_sync",
+        "_quote",
+        "step_size",
+        "symbol",
+        "tick_size",
+    )
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.symbol: str = instrument.symbol
+        self.tick_size: Decimal = instrument.tick_size
+        self.step_size: Decimal = instrument.step_size
+        self._bids = _Levels(1)
+        self._asks = _Levels(-1)
+        self._buffer: deque[DepthUpdate] = deque(maxlen=_BUFFERED_EVENTS)
+        self._depth_id = 0
+        self._in_sync = False
+        self._quote: Quote | None = None
+
+    # --- what the book is told -------------------------------------------------------------------------------------
+
+    def apply(self, update: DepthUpdate) -> None:
+        """Take one depth event: buffered while there is no snapshot, ignored when old, a new start after a gap."""
+        if not self._in_sync:
+            self._buffer.append(update)
+        elif update.last_update_id > self._depth_id:
+            if update.first_update_id > self._depth_id + 1:
+                self._start_again(update)
+            else:
+                self._write(update)
+
+    def snapshot(self, snapshot: DepthSnapshot) -> bool:
+        """Begin from `snapshot` and apply the buffered events. False: it is too old (or a buffered event is missing
+        after it), ask for another; the events stay buffered."""
+        buffered = self._buffer
+        if buffered and snapshot.last_update_id < buffered[0].first_update_id:
+            return False
+        self._buffer = deque(maxlen=_BUFFERED_EVENTS)
+        self._bids.fill(snapshot.bids)
+        self._asks.fill(snapshot.asks)
+        self._depth_id = snapshot.last_update_id
+        self._in_sync = True
+        self._drop_quote_if_old()
+        for update in buffered:
+            self.apply(update)
+        return self._in_sync
+
+    def overlay(self, quote: Quote) -> None:
+        """Take one quote; ignored when older than what is known, or crossed."""
+        newest = self._quote.update_id if self._quote is not None else self._depth_id
+        if quote.update_id > newest and (quote.bid_ticks < quote.ask_ticks or not quote.ask_ticks):
+            self._quote = quote
+
+    def reset(self) -> None:
+        """Forget everything: after a reconnect nothing tells what was missed."""
+        self._forget_levels()
+        self._quote = None
+        self._depth_id = 0
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """True once events wait for a snapshot: one asked for now will be young enough for them."""
+        return not self._in_sync and bool(self._buffer)
+
+    # --- what the book shows (BookView) ----------------------------------------------------------------------------
+
+    @property
+    def in_sync(self) -> bool:
+        """False while the book has a gap or waits for its snapshot: do not trade on it."""
+        return self._in_sync
+
+    @property
+    def book_id(self) -> int:
+        """Update id of the newest change shown; 0 before the first."""
+        return self._quote.update_id if self._quote is not None else self._depth_id
+
+    def best_bid(self) -> tuple[int, int] | None:
+        """(ticks, lots) of the best bid; None when there is none."""
+        quote = self._quote
+        if quote is None:
+            return self._bids.best()
+        if quote.bid_lots:
+            return quote.bid_ticks, quote.bid_lots
+        return next(iter(self.bids(1)), None)
+
+    def best_ask(self) -> tuple[int, int] | None:
+        """(ticks, lots) of the best ask; None when there is none."""
+        quote = self._quote
+        if quote is None:
+            return self._asks.best()
+        if quote.ask_lots:
+            return quote.ask_ticks, quote.ask_lots
+        return next(iter(self.asks(1)), None)
+
+    def bids(self, levels: int = 20) -> list[tuple[int, int]]:
+        """At most `levels` bids as (ticks, lots), best first."""
+        quote = self._quote
+        if quote is None:
+            return self._bids.top(levels)
+        return self._bids.top_behind(quote.bid_ticks, quote.bid_lots, levels)
+
+    def asks(self, levels: int = 20) -> list[tuple[int, int]]:
+        """At most `levels` asks as (ticks, lots), best first."""
+        quote = self._quote
+        if quote is None:
+            return self._asks.top(levels)
+        return self._asks.top_behind(quote.ask_ticks, quote.ask_lots, levels)
+
+    # --- within ----------------------------------------------------------------------------------------------------
+
+    def _write(self, update: DepthUpdate) -> None:
+        self._bids.change(update.bids)
+        self._asks.change(update.asks)
+        self._depth_id = update.last_update_id
+        bid, ask = self._bids.best(), self._asks.best()
+        if bid is not None and ask is not None and bid[0] >= ask[0]:
+            self._start_again(update)  # a crossed book is a lie, whatever the ids say
+        else:
+            self._drop_quote_if_old()
+
+    def _start_again(self, update: DepthUpdate) -> None:
+        self._forget_levels()
+        self._buffer.append(update)
+
+    def _forget_levels(self) -> None:
+        self._bids.fill(())
+        self._asks.fill(())
+        self._buffer.clear()
+        self._in_sync = False
+
+    def _drop_quote_if_old(self) -> None:
+        if self._quote is not None and self._quote.update_id <= self._depth_id:
+            self._quote = None
+
+
+class _Levels:
+    """One side of the book. Keys are ticks × `sign`, ascending, so that the best is last on both sides: most changes
+    happen near the best, where a list moves least."""
+
+    __slots__ = ("_keys", "_lots", "_sign")
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._lots: dict[int, int] = {}
+        self._keys: list[int] = []
+
+    def fill(self, levels: list[tuple[int, int]] | tuple[()]) -> None:
+        self._lots = {self._sign * ticks: lots for ticks, lots in levels if lots}
+        self._keys = sorted(self._lots)
+
+    def change(self, levels: list[tuple[int, int]]) -> None:
+        known, keys, sign = self._lots, self._keys, self._sign
+        for ticks, lots in levels:
+            key = sign * ticks
+            if lots:
+                if key not in known:
+                    insort(keys, key)
+                known[key] = lots
+            elif known.pop(key, 0):
+                del keys[bisect_left(keys, key)]
+
+    def best(self) -> tuple[int, int] | None:
+        if not self._keys:
+            return None
+        key = self._keys[-1]
+        return self._sign * key, self._lots[key]
+
+    def top(self, levels: int) -> list[tuple[int, int]]:
+        known, sign = self._lots, self._sign
+        return [(sign * key, known[key]) for key in islice(reversed(self._keys), levels)]
+
+    def top_behind(self, ticks: int, lots: int, levels: int) -> list[tuple[int, int]]:
+        """The level (ticks, lots), then the known levels worse than it. No ticks at all: the side is empty."""
+        if not ticks:
+            return []
+        known, sign = self._lots, self._sign
+        first = [(ticks, lots)] if lots else []
+        end = bisect_left(self._keys, sign * ticks)
+        start = max(0, end - max(0, levels - len(first)))
+        behind = [(sign * key, known[key]) for key in reversed(self._keys[start:end])]
+        return (first + behind)[:levels]
