@@ -1,0 +1,46 @@
+"""What all tests share: no test reads or changes the user's files, and recorded data is optional."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_OURS = ("QUANTLAB_", "BINANCE_", "API_", "VAULT_")
+
+
+@pytest.fixture(scope="session")
+def shared_market() -> Path:
+    """The folder of recorded Binance data, from QUANTLAB_SHARED_MARKET or beside the checkout; skips where absent."""
+    named = os.environ.get("QUANTLAB_SHARED_MARKET")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "market"
+    if not (folder / "README.md").exists():
+        pytest.skip("recorded market data is not here: set QUANTLAB_SHARED_MARKET to its folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the user's environment, and a root that holds no `.env`."""
+    for name in list(os.environ):
+        if name.startswith(_OURS) and name != "QUANTLAB_SHARED_MARKET":
+            monkeypatch.delenv(name)
+    root = tmp_path_factory.mktemp("root")
+    monkeypatch.setenv("QUANTLAB_ROOT", str(root))
+    monkeypatch.setenv("QUANTLAB_HOME", str(root / ".quantlab"))
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A function that gives a loopback port nobody listens on right now."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        return port
+
+    return find
