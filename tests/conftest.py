@@ -26,7 +26,7 @@ def shared_market() -> Path:
 def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the user's environment, and a root that holds no `.env`."""
     for name in list(os.environ):
-        if name.startswith(_OURS) and name != "QUANTLAB_SHARED_MARKET":
+        if name.startswith(_OURS):
             monkeypatch.delenv(name)
     root = tmp_path_factory.mktemp("root")
     monkeypatch.setenv("QUANTLAB_ROOT", str(root))
