@@ -1,0 +1,62 @@
+"""The door: one session, one budget, one log; REST on one side of it, the stream on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from quantlab.exchange.budget import Budget
+from quantlab.exchange.config import DoorConfig
+from quantlab.exchange.egress import EgressLog
+from quantlab.exchange.feed import StreamFeed
+from quantlab.exchange.guard import guarded_session
+from quantlab.exchange.rest import Rest
+from quantlab.exchange.rules import Origins
+from quantlab.exchange.transport import Transport
+
+
+def _unwritten(entry: dict[str, Any]) -> None:
+    """Without a journal the counters are all that stays."""
+
+
+class Door:
+    """The only way out of the process. Use it as an async context manager.
+
+    `egress` is called with a row for each request sent or refused, each stream opened and each stream command; what it
+    raises (a full disk) reaches the caller of the request.
+    """
+
+    def __init__(self, config: DoorConfig, egress: Callable[[dict[str, Any]], object] = _unwritten) -> None:
+        self.config = config
+        self._log = EgressLog(egress)
+        self._budget = Budget(config.weight_per_minute, timeout_s=config.timeout_s)
+        self._session: aiohttp.ClientSession
+        self.rest: Rest
+        self.feed: StreamFeed
+
+    async def __aenter__(self) -> Self:
+        config = self.config
+        origins = Origins(URL(config.rest_url), URL(config.stream_url), is_venue=config.market == "replay")
+        self._session = guarded_session(origins, self._log, config.timeout_s)
+        self._transport = Transport(config, self._session, self._budget, self._log)
+        self.rest = Rest(self._transport, self._log, is_real=config.is_real)
+        self.feed = StreamFeed(config, self._session, self._log)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.feed.stop()
+        await self._session.close()
+
+    async def venue_clock(self) -> dict[str, Any]:
+        """What a replay venue plays, and how far it is. Raises ExchangeError (status 404) elsewhere."""
+        return await self.rest.venue_clock()
+
+    def counters(self) -> dict[str, Any]:
+        """Requests asked, sent, shared, kept, their weight, refusals, and `order_requests` (0, or rule 1 is broken)."""
+        return {**self._log.counters(), "peak_weight_60s": self._budget.peak_weight}

@@ -1,0 +1,130 @@
+"""One question from asking to answer: weight, attempt, retry, and a row in the egress log for each attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+from quantlab.exchange.budget import Budget, Held
+from quantlab.exchange.client import IMPLICIT_METHODS, keyless_client
+from quantlab.exchange.config import DoorConfig
+from quantlab.exchange.egress import EgressLog
+from quantlab.exchange.errors import Failure, failure_of_answer, failure_of_exception
+from quantlab.exchange.guard import ATTEMPT, Attempt
+from quantlab.exchange.retry import TRIES, Backoff
+from quantlab.exchange.sharing import Answer
+from quantlab.exchange.weights import weight_of
+from quantlab.model.errors import Refused
+
+
+class Transport:
+    """GETs of market data over the guarded session. `clock` is the budget's (monotonic seconds)."""
+
+    def __init__(
+        self,
+        config: DoorConfig,
+        session: aiohttp.ClientSession,
+        budget: Budget,
+        log: EgressLog,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._session = session
+        self._budget = budget
+        self._log = log
+        self._clock = clock
+        self._client: Any = None
+
+    async def get(self, path: str, params: Mapping[str, Any]) -> Answer:
+        """The answer as it came: whole JSON, and no error of the exchange.
+
+        Tries at most three times, in `total_s` all told; each attempt pays its weight. Raises ExchangeUnreachable,
+        ExchangeError, MalformedMessage, or Refused.
+        """
+        weight = weight_of(path, params)
+        deadline = self._clock() + self._config.total_s
+        backoff = Backoff()
+        tries = 0
+        while True:
+            tries += 1
+            attempt, failure = await self._attempt(path, params, weight, deadline)
+            if failure is None:
+                return Answer(attempt.body or b"", _date_ms(attempt.headers))
+            pause_s = backoff.pause_s()
+            if not failure.transient or tries == TRIES or self._clock() + pause_s >= deadline:
+                raise failure.error
+            await asyncio.sleep(pause_s)
+
+    @property
+    def client(self) -> Any:
+        """The keyless ccxt client, made when it is first needed."""
+        if self._client is None:
+            self._client = keyless_client(self._config, self._session)
+        return self._client
+
+    async def _attempt(
+        self, path: str, params: Mapping[str, Any], weight: int, deadline: float
+    ) -> tuple[Attempt, Failure | None]:
+        held = await self._budget.take(weight, f"GET {path}", deadline)
+        attempt = Attempt()
+        outcome = "cancelled"
+        try:
+            failure = await self._ask(attempt, path, params)
+            outcome = str(failure.error) if failure else ""
+        finally:
+            self._settle(held, attempt, path, f"{urlencode(params)} {outcome}".strip(), weight)
+        if failure is not None:
+            if not attempt.left and not isinstance(failure.error, Refused):
+                self._log.unreachable(self._config.address, path, outcome)
+            if failure.pause_s:
+                self._budget.stop(failure.pause_s, failure.error)
+        return attempt, failure
+
+    async def _ask(self, attempt: Attempt, path: str, params: Mapping[str, Any]) -> Failure | None:
+        what = f"GET {path}"
+        client = self.client
+        token = ATTEMPT.set(attempt)
+        try:
+            if path in IMPLICIT_METHODS:
+                await getattr(client, IMPLICIT_METHODS[path])(dict(params))
+            else:
+                await client.fetch(f"{self._config.rest_url}{path}")
+        except Exception as error:
+            # With a whole answer, ccxt only raises its own word for it: ours is made from the answer below.
+            if attempt.body is None:
+                return failure_of_exception(what, error, self._config, attempt.left)
+        finally:
+            ATTEMPT.reset(token)
+        wall_ms = time.time_ns() // 1_000_000
+        return failure_of_answer(what, attempt.status, attempt.headers, attempt.body or b"", wall_ms)
+
+    def _settle(self, held: Held, attempt: Attempt, path: str, detail: str, weight: int) -> None:
+        """Give the weight back when it is due, and write down what left."""
+        if not attempt.left:
+            self._budget.returned(held)
+            return
+        if attempt.status:
+            self._budget.answered(held, _used_weight(attempt.headers))
+        self._log.sent(self._config.address, path, weight, attempt.status, detail)
+
+
+def _used_weight(headers: Mapping[str, str]) -> int | None:
+    value = _header(headers, "x-mbx-used-weight-1m")
+    return int(value) if value.isdigit() else None
+
+
+def _date_ms(headers: Mapping[str, str]) -> int:
+    try:
+        return int(parsedate_to_datetime(_header(headers, "date")).timestamp() * 1000)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    return next((value for key, value in headers.items() if key.lower() == name), "")
