@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from quantlab.model import Fill, Side
+from quantlab.model import Fill, Instrument, Side
 from quantlab.paper.accounts import Account
 from quantlab.paper.money import COST_PLACES
 
@@ -32,23 +32,23 @@ class AccountsVerdict:
         return not self.problems
 
 
-def check_accounts(fills: Sequence[Fill], accounts: Mapping[int, Account]) -> AccountsVerdict:
-    """Both checks over a whole fleet: `fills` as the ledger has them, `accounts` by bot as the run holds them."""
+def check_accounts(
+    accounts: Iterable[Account], fills: Sequence[Fill], instruments: Mapping[str, Instrument]
+) -> AccountsVerdict:
+    """Both checks over a whole fleet: `accounts` as the run holds them, `fills` as the ledger has them."""
     by_bot: dict[int, list[Fill]] = defaultdict(list)
-    problems = []
     for fill in fills:
         by_bot[fill.bot].append(fill)
-        if fill.bot not in accounts:
-            problems.append(f"fill {fill.number} is of bot {fill.bot}, which has no account")
+    problems: list[str] = []
     deposits: dict[str, Fraction] = defaultdict(Fraction)
     balances: dict[str, Fraction] = defaultdict(Fraction)
-    for bot, account in accounts.items():
-        problems += check_bot_identity(by_bot[bot], account.capital, account).problems
+    for account in accounts:
+        problems += check_bot_identity(by_bot.pop(account.bot, []), account.capital, account).problems
         deposits[account.quote] += Fraction(account.capital)
         balances[account.quote] += Fraction(account.cash)
         balances[account.base] += Fraction(account.quantity)
-    assets = {account.symbol: (account.base, account.quote) for account in accounts.values()}
-    problems += check_asset_balances(fills, deposits, balances, assets).problems
+    problems += [f"{len(strays)} fills are of bot {bot}, which has no account" for bot, strays in by_bot.items()]
+    problems += check_asset_balances(fills, deposits, balances, instruments).problems
     return AccountsVerdict(tuple(problems))
 
 
@@ -88,24 +88,21 @@ def check_asset_balances(
     fills: Iterable[Fill],
     deposits: Mapping[str, Decimal | Fraction],
     balances: Mapping[str, Decimal | Fraction],
-    assets: Mapping[str, tuple[str, str]],
+    instruments: Mapping[str, Instrument],
 ) -> AccountsVerdict:
-    """Per asset: deposits + what fills brought - what they took - fees in that asset must be the balance held.
-
-    `assets` names the (base, quote) of each symbol.
-    """
+    """Per asset: deposits + what fills brought - what they took - fees in that asset must be the balance held."""
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for asset, amount in deposits.items():
         sums[asset] += Fraction(amount)
     problems = []
     for fill in fills:
-        if fill.symbol not in assets:
-            problems.append(f"fill {fill.number} of bot {fill.bot} is on {fill.symbol}, which nobody trades")
+        instrument = instruments.get(fill.symbol)
+        if instrument is None:
+            problems.append(f"fill {fill.number} of bot {fill.bot} is on {fill.symbol}, a symbol that is unknown")
             continue
-        base, quote = assets[fill.symbol]
         signed = Fraction(fill.quantity) if fill.side is Side.BUY else -Fraction(fill.quantity)
-        sums[base] += signed
-        sums[quote] -= signed * Fraction(fill.price)
+        sums[instrument.base] += signed
+        sums[instrument.quote] -= signed * Fraction(fill.price)
         sums[fill.fee_asset] -= Fraction(fill.fee)
     for asset in sorted(sums.keys() | balances.keys()):
         held = Fraction(balances.get(asset, 0))

@@ -90,8 +90,8 @@ class AnySequence(RuleBasedStateMachine):
 
     @invariant()
     def money_is_conserved(self):
-        fills = self.world.journal.fills
-        assert check_accounts(fills, self.world.broker.accounts).problems == ()
+        accounts = self.world.broker.accounts.values()
+        assert check_accounts(accounts, self.world.journal.fills, self.world.instruments).problems == ()
 
     @invariant()
     def nothing_is_below_zero(self):

@@ -81,11 +81,11 @@ def test_fees_are_rounded_up_in_the_asset_received(instrument):
     assert (sale.amount, sale.asset, sale.quote) == (Decimal("0.00448865"), "USDT", Decimal("0.00448865"))
 
 
-def test_both_checks_pass_on_what_happened(account, fills):
-    assert check_accounts(fills, {0: account}).ok
+def test_both_checks_pass_on_what_happened(instrument, account, fills):
+    assert check_accounts([account], fills, {"BTCUSDT": instrument}).ok
     assert check_bot_identity(fills, Decimal(1000), account).ok
     balances = {"USDT": account.cash, "BTC": account.quantity}
-    assert check_asset_balances(fills, {"USDT": Decimal(1000)}, balances, {"BTCUSDT": ("BTC", "USDT")}).ok
+    assert check_asset_balances(fills, {"USDT": Decimal(1000)}, balances, {"BTCUSDT": instrument}).ok
 
 
 def _with(index, **changes):
@@ -106,19 +106,20 @@ def _with(index, **changes):
         pytest.param(lambda fills: fills[1:], id="first fill lost"),
         pytest.param(lambda fills: [*fills, fills[-1]], id="fill doubled"),
         pytest.param(_with(0, bot=7), id="another bot"),
+        pytest.param(_with(0, symbol="ETHUSDT"), id="unknown symbol"),
     ],
 )
-def test_a_changed_ledger_is_noticed(account, fills, tamper):
-    assert check_accounts(fills, {0: account}).ok, "control: the ledger as it was"
-    verdict = check_accounts(tamper(fills), {0: account})
+def test_a_changed_ledger_is_noticed(instrument, account, fills, tamper):
+    assert check_accounts([account], fills, {"BTCUSDT": instrument}).ok, "control: the ledger as it was"
+    verdict = check_accounts([account], tamper(fills), {"BTCUSDT": instrument})
     assert not verdict.ok
     assert all(isinstance(problem, str) and problem for problem in verdict.problems)
 
 
 @pytest.mark.parametrize("name", ["cash", "quantity", "cost", "realised", "fees_quote"])
-def test_a_changed_account_is_noticed(account, fills, name):
+def test_a_changed_account_is_noticed(instrument, account, fills, name):
     setattr(account, name, getattr(account, name) + Decimal("1E-16"))
-    assert not check_accounts(fills, {0: account}).ok
+    assert not check_accounts([account], fills, {"BTCUSDT": instrument}).ok
 
 
 def test_the_identity_alone_notices_a_fee_that_does_not_fit_its_worth(fills):
@@ -180,7 +181,7 @@ def test_any_sequence_adds_up_exactly(tick_exponent, step_exponent, trades):
         fills.append(fill)
     total = Fraction(account.cash) + Fraction(account.cost) + Fraction(account.fees_quote) - Fraction(account.realised)
     assert total == account.capital
-    assert check_accounts(fills, {0: account}).problems == ()
+    assert check_accounts([account], fills, {"BTCUSDT": instrument}).problems == ()
 
 
 def _instrument(tick_exponent, step_exponent):
