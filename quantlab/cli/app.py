@@ -1,0 +1,239 @@
+"""The verbs. Each imports what it needs when it runs, so that `quantlab --help` is immediate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quantlab.model.errors import ConfigurationError
+
+app = typer.Typer(
+    name="quantlab",
+    help="Paper trading on real Binance prices. No order ever leaves.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command takes --debug. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused for "
+    "safety, 4 exchange unreachable, 5 nothing found, 130 interrupted.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+Hours = Annotated[float | None, typer.Option(help="Hours of market time.", min=0.01)]
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Folder of kline Parquet files, or a recording.")] = None,
+    exchange_info: Annotated[Path | None, typer.Option(help="The exchangeInfo of that time, .json or .json.gz.")] = None,
+    derive_filters: Annotated[bool, typer.Option(help="Derive tick and step from the candles.")] = False,
+    from_: Annotated[str | None, typer.Option("--from", help="Start, such as 2021-04-18 (UTC).")] = None,
+    hours: Annotated[float, typer.Option(help="Hours of market time.", min=0.01)] = 24.0,
+    seed: Seed = 1,
+    speed: Speed = "max",
+    fleet: Annotated[Path | None, typer.Option(help="Fleet file instead of the 45 bots.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run 45 bots on a replayed market and leave an HTML report. Needs no settings, no keys, no network."""
+    from quantlab.cli.demo import run_demo
+
+    if derive_filters and exchange_info:
+        raise ConfigurationError("--exchange-info and --derive-filters exclude each other: give one")
+    if (derive_filters or exchange_info) and not data:
+        raise ConfigurationError("--exchange-info and --derive-filters describe --data: give the folder too")
+    summary = run_demo(
+        data=data,
+        exchange_info=exchange_info,
+        derive_filters=derive_filters,
+        from_ms=_time_ms(from_) if from_ else None,
+        hours=hours,
+        seed=seed,
+        speed=_speed(speed),
+        fleet=fleet,
+        quiet=as_json,
+    )
+    _print(summary, as_json, lambda: None)
+
+
+@app.command()
+def run(
+    fleet: Annotated[Path, typer.Option(help="The fleet file.")] = Path("notebooks/fleet.toml"),
+    run_id: Annotated[str | None, typer.Option(help="Name of the run; an existing one is resumed.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of market time.", min=0.1)] = None,
+    hours: Hours = None,
+    speed: Speed = "max",
+    seed: Seed = 1,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay here, with a progress bar.")] = False,
+    reports: Annotated[Path | None, typer.Option(help="Where run folders go (default: reports/).")] = None,
+    report: Annotated[bool, typer.Option(help="Make the HTML report at the end.")] = True,
+    record: Annotated[bool, typer.Option(help="Keep the input log, so that the run can be verified.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Start a fleet on paper: in the background, or here with --foreground."""
+    from quantlab.cli import runs
+
+    if minutes is not None and hours is not None:
+        raise ConfigurationError("--minutes and --hours exclude each other: give one")
+    length = hours if hours is not None else minutes / 60 if minutes is not None else None
+    options = runs.RunOptions(
+        fleet=fleet,
+        run_id=run_id,
+        length_ms=None if length is None else round(length * 3_600_000),
+        speed=_speed(speed),
+        seed=seed,
+        reports=reports,
+        report=report,
+        record=record,
+        quiet=as_json,
+    )
+    result = runs.run_here(options) if foreground else runs.start(options, sys.argv[1:])
+    _print(result, as_json, lambda: None)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """The fleet that runs here, bot by bot; else the last run."""
+    from quantlab.cli import runs
+
+    result = runs.status()
+    _print(result, as_json, lambda: runs.print_status(result))
+
+
+@app.command()
+def stop(
+    kill: Annotated[bool, typer.Option("--kill", help="Cancel all orders, flatten all positions, halt; then stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """End the run here gracefully: resting orders are cancelled, positions stay, the report is made."""
+    from quantlab.cli import runs
+
+    result = runs.stop(kill=kill)
+    _print(result, as_json, lambda: print(f"run {result['run_id']} {result['state']}"))
+
+
+@app.command()
+def report(
+    run: Annotated[list[str] | None, typer.Argument(help="Run ids (default: the newest).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make report.html of a run: self-contained, opens offline."""
+    from quantlab.cli import runs
+
+    path = runs.make_report(run or [])
+    _print({"report": str(path)}, as_json, lambda: print(path))
+
+
+@app.command()
+def verify(
+    run: Annotated[str | None, typer.Argument(help="Run id (default: the newest).")] = None,
+    egress: Annotated[bool, typer.Option("--egress", help="Only the log of what left.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Replay a run from its input log and compare every fill, both sums of the accounts and the egress log."""
+    from quantlab.cli import check
+
+    result = check.verify(run, egress_only=egress)
+    _print(result, as_json, lambda: check.print_verdict(result))
+    if not result["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def venue(
+    data: Annotated[Path | None, typer.Option(help="Folder of kline Parquet files or a recording; none: generated.")] = None,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 8900,
+    speed: Speed = "1",
+    exchange_info: Annotated[Path | None, typer.Option(help="The exchangeInfo of that time, .json or .json.gz.")] = None,
+    derive_filters: Annotated[bool, typer.Option(help="Derive tick and step from the candles.")] = False,
+    from_: Annotated[str | None, typer.Option("--from", help="Start, such as 2021-04-18 (UTC).")] = None,
+    hours: Hours = None,
+    seed: Seed = 1,
+    faults: Annotated[Path | None, typer.Option(help="File of faults to play.")] = None,
+    ready_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    end_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Serve a replayed market on loopback, speaking Binance's API."""
+    from quantlab.venue import serve
+
+    serve(
+        data=data,
+        port=port,
+        speed=_speed(speed),
+        exchange_info=exchange_info,
+        derive_filters=derive_filters,
+        from_ms=_time_ms(from_) if from_ else None,
+        hours=hours,
+        seed=seed,
+        faults=faults,
+        ready_file=ready_file,
+        end_with_parent=end_with_parent,
+    )
+
+
+@app.command()
+def lab(
+    port: Annotated[int, typer.Option(help="Port on loopback.", min=1, max=65535)] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Open JupyterLab on the start notebook."""
+    from quantlab.lab.jupyter import open_jupyter
+
+    from quantlab.cli.runs import settings
+
+    open_jupyter(settings().root, port=port, browser=browser)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Interface (default: API_HOST, 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port (default: API_PORT).", min=0, max=65535)] = None,
+) -> None:
+    """Serve the HTTP API: health, fleet status, stop."""
+    from quantlab.cli.runs import settings
+    from quantlab.server import serve as serve_api
+
+    serve_api(settings(), host=host, port=port)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(installed("quantlab"))
+
+
+def _print(result: Any, as_json: bool, otherwise: Any) -> None:
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        otherwise()
+
+
+def _speed(text: str) -> float | None:
+    """Market seconds a second; None is as fast as it goes."""
+    if text == "max":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100_000:
+        raise ConfigurationError(f'--speed "{text}" is neither a number above 0 nor "max"')
+    return value
+
+
+def _time_ms(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f'--from "{text}" is not a date such as 2021-04-18 or 2021-04-18T06:00') from None
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)

@@ -1,0 +1,75 @@
+"""`quantlab verify`: does a run stand up to being done again?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from quantlab.cli.runs import home_of
+from quantlab.model import Fill, NotFound
+
+
+def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
+    """Check the egress log of a run, and unless `egress_only` replay its input log and compare fill by fill.
+
+    Returns {"run_id", "ok", "fills", "replayed", "first_difference", "accounts_ok", "egress_ok", "egress"}.
+    """
+    from quantlab.ledger import Ledger
+
+    home, _ = home_of(run_id)
+    with Ledger.open(home, create=False) as ledger:
+        run_id = run_id or ledger.latest_run_id()
+        counts = ledger.egress_counts(run_id)
+        egress_ok = counts["sent_not_get"] == 0
+        result: dict[str, Any] = {"run_id": run_id, "ok": egress_ok, "egress_ok": egress_ok, "egress": counts}
+        if egress_only:
+            return result
+        row = ledger.run(run_id)
+        fills = ledger.fill_rows(run_id)
+    result |= _replayed(home, run_id, row.fleet_toml, row.seed, fills)
+    result["ok"] = egress_ok and result["accounts_ok"] and result["first_difference"] is None
+    return result
+
+
+def _replayed(home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[Fill]) -> dict[str, Any]:
+    from quantlab.ledger import fills_sha256
+
+    from quantlab.fleet.recorder import recording_path
+    from quantlab.fleet.replay import replay
+    from quantlab.fleet.spec import parse_fleet
+    from quantlab.paper import check_accounts
+
+    path = recording_path(home, run_id)
+    if not path.exists():
+        raise NotFound(f'run "{run_id}" kept no input log at {path}: it cannot be replayed')
+    if recording_path(home, run_id, 1).exists():
+        raise NotFound(f'run "{run_id}" was resumed: only runs without a restart can be replayed as a whole')
+    fleet = parse_fleet(fleet_toml, path=home / "fleet.toml")
+    engine, journal = replay(path, fleet, seed=seed)
+    again = sorted(journal.fills, key=lambda fill: (fill.time_ms, fill.bot, fill.number))
+    difference = next((i for i, (a, b) in enumerate(zip(fills, again, strict=False)) if a != b), None)
+    if difference is None and len(fills) != len(again):
+        difference = min(len(fills), len(again))
+    verdict = check_accounts([bot.account for bot in engine.bots], fills, engine.instruments)
+    return {
+        "fills": len(fills),
+        "replayed": len(again),
+        "fills_sha256": fills_sha256(fills),
+        "replayed_sha256": fills_sha256(again),
+        "first_difference": difference,
+        "accounts_ok": verdict.ok,
+    }
+
+
+def print_verdict(result: dict[str, Any]) -> None:
+    counts = result["egress"]
+    print(f"run {result['run_id']}")
+    if "fills" in result:
+        same = result["first_difference"] is None
+        print(f"  fills     {result['fills']} in the ledger, {result['replayed']} replayed: {'the same' if same else 'DIFFERENT'}")
+        print(f"  accounts  {'both sums agree' if result['accounts_ok'] else 'DO NOT AGREE'}")
+    print(
+        f"  egress    {counts['sent']} requests sent, {counts['sent_not_get']} of them not GET, "
+        f"{counts['refused']} refused"
+    )
+    print("verified" if result["ok"] else "NOT VERIFIED")

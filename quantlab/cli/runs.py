@@ -1,0 +1,297 @@
+"""Starting, watching and ending runs: the assembly behind `run`, `status`, `stop` and `report`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from quantlab.settings import Settings, load_settings
+
+from quantlab.model import ConfigurationError, NotFound, QuantlabError, Refused
+from quantlab.model import errors as taxonomy
+
+#: Where `quantlab demo` keeps its database: beside the user's, never in it.
+DEMO_HOME = ".quantlab-demo"
+_START_TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    fleet: Path
+    run_id: str | None = None
+    length_ms: int | None = None
+    speed: float | None = None
+    seed: int = 1
+    reports: Path | None = None
+    report: bool = True
+    record: bool = True
+    quiet: bool = False
+
+
+def settings() -> Settings:
+    """The settings of this working directory."""
+    return load_settings()
+
+
+def new_run_id(prefix: str = "run") -> str:
+    return datetime.now(UTC).strftime(f"{prefix}-%Y%m%d-%H%M%S")
+
+
+def run_here(options: RunOptions) -> dict[str, Any]:
+    """Run in this process, with a progress bar; returns the summary. The report is made by a process of its own."""
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # small frames: a second thread costs the venue its core
+    from quantlab.cli.progress import Progress
+    from quantlab.fleet.plan import RunPlan
+    from quantlab.fleet.session import Session
+    from quantlab.fleet.spec import load_fleet
+
+    chosen = settings()
+    fleet = load_fleet(options.fleet)
+    run_id = _checked(options.run_id or new_run_id())
+    reports = options.reports or chosen.root / "reports"
+    with ExitStack() as stack:
+        chosen = stack.enter_context(_venue_for(chosen, options))
+        progress = stack.enter_context(Progress(run_id, quiet=options.quiet))
+        plan = RunPlan(
+            run_id=run_id,
+            fleet=fleet,
+            settings=chosen,
+            seed=options.seed,
+            length_ms=options.length_ms,
+            reports=reports,
+            record=options.record,
+            on_progress=progress.show,
+        )
+        summary = _loop_run(Session(plan).run())
+    folder = reports / run_id
+    if options.report:
+        _report_in_child(run_id, chosen, reports)
+    if not options.quiet:
+        _print_summary(summary, folder)
+    return summary | {"folder": str(folder)}
+
+
+def start(options: RunOptions, arguments: list[str]) -> dict[str, Any]:
+    """Start the run as a detached process and return once it is trading. It outlives this shell."""
+    from quantlab.fleet.process import running
+    from quantlab.fleet.spec import load_fleet
+
+    chosen = settings()
+    load_fleet(options.fleet)  # a wrong file is said here, in the terminal, not in a log
+    engine = running(chosen.home)
+    if engine is not None:
+        raise Refused(f'run "{engine.run_id}" already runs here: `quantlab stop` ends it')
+    run_id = _checked(options.run_id or new_run_id())
+    log = chosen.home / "logs" / f"{run_id}.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command = [sys.executable, "-m", "quantlab", *arguments, "--foreground", "--json"]
+    if options.run_id is None:
+        command += ["--run-id", run_id]
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not _is_trading(chosen.home, run_id):
+        code = process.poll()
+        if code == 0:
+            break  # a short replay can be over before it was seen
+        if code is not None:
+            raise _error_of(code, log)
+        if time.monotonic() > deadline:
+            raise QuantlabError(f"run {run_id} did not begin to trade within {_START_TIMEOUT_S:.0f} s: see {log}")
+        time.sleep(0.1)
+    if not options.quiet:
+        print(f"run {run_id} trades in the background: `quantlab status` shows it, `quantlab stop` ends it")
+    return {"run_id": run_id, "pid": process.pid, "log": str(log)}
+
+
+def status() -> dict[str, Any]:
+    """What the engine here says; without one, the last run of the ledger."""
+    from quantlab.ledger import Ledger
+
+    from quantlab.fleet.control import send
+    from quantlab.fleet.process import running
+
+    chosen = settings()
+    if running(chosen.home) is not None:
+        return send(chosen.home, "status")
+    with Ledger.open(chosen.home, create=False) as ledger:
+        row = ledger.run(ledger.latest_run_id())
+    return {"run_id": row.run_id, "state": row.state, "summary": row.summary, "error": row.error}
+
+
+def print_status(answer: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if "bots" not in answer:
+        console.print(f"no engine runs here; the last run was {answer['run_id']} ({answer['state']})", highlight=False)
+        if answer["error"]:
+            console.print(answer["error"], highlight=False)
+        return
+    when = datetime.fromtimestamp(answer["engine_time_ms"] / 1000, UTC)
+    table = Table(title=f"{answer['run_id']} · {answer['state']} · {when:%Y-%m-%d %H:%M:%S} UTC · {answer['label']}")
+    for name in ("bot", "strategy", "symbol", "tf", "state"):
+        table.add_column(name)
+    for name in ("position", "equity", "result", "drawdown %", "fills"):
+        table.add_column(name, justify="right")
+    table.add_column("note")
+    for bot in answer["bots"]:
+        table.add_row(
+            bot["name"],
+            bot["strategy"],
+            bot["symbol"],
+            bot["timeframe"],
+            bot["state"],
+            f"{bot['position']:g}",
+            f"{bot['equity']:.2f}",
+            f"{bot['pnl']:+.2f}",
+            f"{bot['drawdown_pct']:.2f}",
+            str(bot["fills"]),
+            bot["note"],
+        )
+    console.print(table)
+
+
+def stop(*, kill: bool) -> dict[str, Any]:
+    """Send the stop and wait until the engine has written its summary."""
+    from quantlab.ledger import Ledger
+
+    from quantlab.fleet.control import send
+    from quantlab.fleet.process import running
+
+    chosen = settings()
+    if kill:
+        send(chosen.home, "kill")
+        _wait_flat(chosen.home)
+    answer = send(chosen.home, "stop")
+    deadline = time.monotonic() + 60.0
+    while running(chosen.home) is not None:
+        if time.monotonic() > deadline:
+            raise QuantlabError("the engine did not end within 60 s: see its log under .quantlab/logs")
+        time.sleep(0.1)
+    with Ledger.open(chosen.home, create=False) as ledger:
+        row = ledger.run(answer["run_id"])
+    return {"run_id": row.run_id, "state": row.state, "summary": row.summary}
+
+
+def make_report(run_ids: list[str]) -> Path:
+    """Make the report of the runs named (default: the newest); returns its path."""
+    from quantlab.ledger import Ledger
+
+    from quantlab.report import make_report as make
+
+    home, reports = home_of(run_ids[0] if run_ids else None)
+    if not run_ids:
+        with Ledger.open(home, create=False) as ledger:
+            run_ids = [ledger.latest_run_id()]
+    return make(run_ids, home=home, reports=reports)
+
+
+def home_of(run_id: str | None) -> tuple[Path, Path]:
+    """The home whose ledger has `run_id` (the user's, else the demo's) and the folder of reports."""
+    from quantlab.ledger import Ledger
+
+    chosen = settings()
+    reports = chosen.root / "reports"
+    for home in (chosen.home, chosen.root / DEMO_HOME):
+        if (home / "quantlab.sqlite").exists():
+            with Ledger.open(home, create=False) as ledger:
+                known = ledger.run_ids()
+            if known and (run_id is None or run_id in known):
+                return home, reports
+    if run_id is None:
+        raise NotFound("no run yet: `make demo` makes one in a minute")
+    raise NotFound(f'no run is called "{run_id}": `quantlab status` names the last one')
+
+
+def _checked(run_id: str) -> str:
+    allowed = run_id.replace("-", "").replace("_", "").replace(".", "")
+    if not (0 < len(run_id) <= 64 and allowed.isalnum() and allowed.isascii() and not run_id.startswith((".", "-"))):
+        raise ConfigurationError(f'--run-id "{run_id}" may hold letters, digits, dots, dashes (at most 64)')
+    return run_id
+
+
+@contextmanager
+def _venue_for(chosen: Settings, options: RunOptions) -> Iterator[Settings]:
+    """A replay without a venue named gets one of its own, for as long as the run lasts."""
+    if chosen.market != "replay" or chosen.venue_url:
+        yield chosen
+        return
+    from quantlab.cli.venue_child import VenueChild
+
+    hours = options.length_ms / 3_600_000 if options.length_ms else 24.0
+    with VenueChild(hours=hours, seed=options.seed, speed=options.speed) as venue:
+        yield chosen.with_venue(venue.url)
+
+
+def _loop_run(coroutine: Any) -> dict[str, Any]:
+    try:
+        import uvloop
+    except ImportError:  # not made for every platform; asyncio's own loop does the same, a little slower
+        result: dict[str, Any] = asyncio.run(coroutine)
+        return result
+    result = uvloop.run(coroutine)
+    return result
+
+
+def _report_in_child(run_id: str, chosen: Settings, reports: Path) -> None:
+    """The report needs a kernel, pandas and plots: none of it belongs into the engine's process."""
+    from quantlab.report import report_process
+
+    report_process(run_id, home=chosen.home, reports=reports)
+
+
+def _is_trading(home: Path, run_id: str) -> bool:
+    from quantlab.fleet.control import send
+    from quantlab.fleet.process import running
+
+    engine = running(home)
+    if engine is None or engine.run_id != run_id:
+        return False
+    try:
+        return bool(send(home, "status")["engine_time_ms"])
+    except QuantlabError:
+        return False
+
+
+def _wait_flat(home: Path) -> None:
+    from quantlab.fleet.control import send
+
+    deadline = time.monotonic() + 30.0
+    while time.monotonic() < deadline:
+        if not any(bot["position"] and bot["note"] != "dust" for bot in send(home, "status")["bots"]):
+            return
+        time.sleep(0.2)
+
+
+def _error_of(code: int, log: Path) -> QuantlabError:
+    """The error with which a detached run ended at once, in its own words and class."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("quantlab: ")]
+    line = lines[-1].removeprefix("quantlab: ") if lines else f"the run ended at once: see {log}"
+    classes = (taxonomy.ConfigurationError, taxonomy.Refused, taxonomy.ExchangeUnreachable, taxonomy.NotFound)
+    return next((error(line) for error in classes if error.exit_code == code), QuantlabError(line))
+
+
+def _print_summary(summary: dict[str, Any], folder: Path) -> None:
+    requests = summary["requests"]
+    print(
+        f"{summary['run_id']}: {summary['bots']} bots, {summary['bots_traded']} traded, {summary['fills']} fills, "
+        f"net {summary['net_pnl_usdt']} USDT after {summary['fees_usdt']} USDT fees. {summary['label']}.\n"
+        f"{summary['events']:,} events at {summary['events_per_second']:,}/s, {requests['sent']} requests "
+        f"({requests['weight']} weight), {requests['order_requests']} orders left, "
+        f"accounts {'agree' if summary['accounting_ok'] else 'DO NOT AGREE'}.\n"
+        f"report: {folder / 'report.html'}"
+    )

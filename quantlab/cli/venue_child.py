@@ -1,0 +1,106 @@
+"""The replay venue as a child process: started on a free port, ended with its parent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from quantlab.model import ExchangeUnreachable, QuantlabError
+from quantlab.model import errors as taxonomy
+
+#: A week of generated market takes a few seconds to make; a slow disk may take longer.
+_START_TIMEOUT_S = 60.0
+
+
+class VenueChild:
+    """`with VenueChild(...) as venue:` gives `venue.about`: url, symbols, intervals, start_ms, end_ms, kind, name."""
+
+    def __init__(
+        self,
+        *,
+        data: Path | None = None,
+        exchange_info: Path | None = None,
+        derive_filters: bool = False,
+        from_ms: int | None = None,
+        hours: float | None = None,
+        seed: int = 1,
+        speed: float | None = None,
+    ) -> None:
+        arguments = ["--port", "0", "--seed", str(seed), "--speed", "max" if speed is None else f"{speed:g}"]
+        if data is not None:
+            arguments += ["--data", str(data)]
+        if exchange_info is not None:
+            arguments += ["--exchange-info", str(exchange_info)]
+        if derive_filters:
+            arguments.append("--derive-filters")
+        if from_ms is not None:
+            arguments += ["--from", time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(from_ms / 1000))]
+        if hours is not None:
+            arguments += ["--hours", f"{hours:g}"]
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self.about: dict[str, Any] = {}
+
+    @property
+    def url(self) -> str:
+        return str(self.about["url"])
+
+    def __enter__(self) -> VenueChild:
+        with tempfile.TemporaryDirectory(prefix="quantlab-venue-") as folder:
+            ready, log = Path(folder) / "ready.json", Path(folder) / "log"
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "quantlab", "venue", "--ready-file", str(ready), "--end-with-parent"]
+                    + self._arguments,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,  # Ctrl-C is for the engine: it ends the venue when it is done
+                )
+            deadline = time.monotonic() + _START_TIMEOUT_S
+            while not ready.exists():
+                if self._process.poll() is not None:
+                    self._fail(log.read_text(errors="replace"))
+                if time.monotonic() > deadline:
+                    self.close()
+                    raise ExchangeUnreachable(f"the replay venue did not start within {_START_TIMEOUT_S:.0f} s")
+                time.sleep(0.02)
+            self.about = msgspec.json.decode(ready.read_bytes())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the venue: closing its standard input is the sign, SIGTERM the reminder."""
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            try:
+                self._process.wait(3)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _fail(self, output: str) -> None:
+        """Say what the venue said, with its exit code's class."""
+        assert self._process is not None
+        lines = [line for line in output.splitlines() if line.strip()]
+        line = lines[-1].removeprefix("quantlab: ") if lines else "the replay venue ended at once"
+        classes = (taxonomy.ConfigurationError, taxonomy.Refused, taxonomy.ExchangeUnreachable, taxonomy.NotFound)
+        for error in classes:
+            if error.exit_code == self._process.returncode:
+                raise error(line)
+        raise QuantlabError(line)

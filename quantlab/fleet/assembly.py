@@ -1,0 +1,61 @@
+"""Puts bots, broker and engine together, the same way for a live run, a resumed one and a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from quantlab.fleet.bot import Bot
+from quantlab.fleet.engine import Engine, Recorder
+from quantlab.fleet.spec import FleetSpec
+from quantlab.market import Book
+from quantlab.model import CandleSource, Instrument, Journal, OrderReport
+from quantlab.paper import Account, DrawnLatency, PaperBroker, StandardFees
+from quantlab.risk import RiskGate
+
+
+def make_engine(
+    fleet: FleetSpec,
+    instruments: Mapping[str, Instrument],
+    journal: Journal,
+    *,
+    seed: int,
+    rest: CandleSource | None = None,
+    recorder: Recorder | None = None,
+    length_ms: int | None = None,
+    start_ms: int = 0,
+) -> Engine:
+    """An engine for `fleet`. `length_ms` of market time after its start it is over (None: never by itself); a resumed
+    run says when it started."""
+    bots = [_bot(index, fleet, instruments) for index in range(len(fleet.bots))]
+
+    def make_broker(books: Mapping[str, Book], on_report: Callable[[OrderReport], None]) -> PaperBroker:
+        return PaperBroker(
+            instruments,
+            books,
+            journal,
+            accounts=[bot.account for bot in bots],
+            fees=StandardFees(),
+            latency=DrawnLatency(),
+            seed=seed,
+            on_report=on_report,
+        )
+
+    return Engine(
+        bots,
+        instruments,
+        journal,
+        make_broker,
+        rest=rest,
+        recorder=recorder,
+        length_ms=length_ms,
+        start_ms=start_ms,
+    )
+
+
+def _bot(index: int, fleet: FleetSpec, instruments: Mapping[str, Instrument]) -> Bot:
+    spec = fleet.bots[index]
+    instrument = instruments[spec.symbol]
+    account = Account.open(index, instrument, spec.capital_usdt)
+    bot = Bot(index, spec, spec.make_strategy(), account, RiskGate(spec.risk, spec.capital_usdt))
+    bot.mark(spec.capital_usdt)
+    return bot

@@ -1,0 +1,256 @@
+"""The desk: from what strategies want to the orders that bots send. Every order passes the risk gate here.
+
+The desk never reads a clock: each call says at which engine time it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from quantlab.fleet.bot import Bot
+from quantlab.model import (
+    BookView,
+    Instrument,
+    Journal,
+    Order,
+    OrderReport,
+    OrderStatus,
+    OrderType,
+    Side,
+)
+from quantlab.paper import PaperBroker
+from quantlab.risk import BotState, order_for_target, protective_orders
+
+_PROTECTIVE = (OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
+_NOT_TAKEN = (OrderStatus.REJECTED, OrderStatus.EXPIRED)
+_PAUSED = "paused"
+_STALE = "book out of sync: standing still"
+
+
+class Desk:
+    """Decides for all bots of a run and hears their reports."""
+
+    def __init__(
+        self,
+        bots: Sequence[Bot],
+        instruments: Mapping[str, Instrument],
+        books: Mapping[str, BookView],
+        journal: Journal,
+    ) -> None:
+        self.bots = bots
+        self.paused = False
+        self._instruments = instruments
+        self._books = books
+        self._journal = journal
+        self._broker: PaperBroker
+
+    def trade_through(self, broker: PaperBroker) -> None:
+        """Where orders go; its reports must come to `hear`."""
+        self._broker = broker
+
+    # -- what strategies want -------------------------------------------------------------------------------------
+
+    def want_exposure(self, bot: Bot, exposure: float | None, now_ms: int) -> None:
+        """At a candle's close the bot's strategy wants `exposure`; None while its lookback is not filled."""
+        if exposure is None:
+            bot.note = bot.warming_up
+            return
+        bot.target = min(max(exposure, 0.0), 1.0)
+        if self.may_trade(bot):
+            self._rebalance(bot, now_ms)
+
+    def _rebalance(self, bot: Bot, now_ms: int) -> None:
+        """Send the order that brings the bot from what it holds to its target, once no order of its own is in the
+        way: a protective order holds the balance that a sale needs."""
+        bid, ask = self.touch(bot)
+        instrument = self._instruments[bot.spec.symbol]
+        wanted = order_for_target(
+            bot.target,
+            bot.account.equity(bid),
+            bot.account.quantity,
+            bid,
+            ask,
+            instrument,
+            cash=bot.account.cash,
+            max_position=bot.spec.risk.max_position_usdt,
+            rebalance_pct=bot.spec.rebalance_pct,
+            previous_exposure=bot.acted,
+        )
+        if wanted is None:
+            bot.acted = bot.target
+            bot.note = bot.note or ("" if bot.account.quantity else "flat: no signal")
+        elif self.cancel_all(bot):
+            bot.clearing = True
+        else:
+            side, quantity = wanted
+            reason = f"exposure {bot.acted:g} to {bot.target:g}"
+            if self.send(bot, side, OrderType.MARKET, quantity, now_ms, reason=reason):
+                bot.acted = bot.target
+
+    # -- what the exchange says -----------------------------------------------------------------------------------
+
+    def hear(self, report: OrderReport) -> None:
+        """A report reached its bot: everything in it is on disk."""
+        bot = self.bots[report.bot]
+        now_ms = report.time_ms
+        if report.reject_reason:
+            bot.note = f"order rejected: {report.reject_reason}"
+        if report.fills:
+            bot.fills += len(report.fills)
+            bot.last_fill_ms = report.fills[-1].time_ms
+            bot.note = ""
+            self.check_limits(bot, now_ms)
+        if not report.status.is_final or bot.strategy.uses_book or self._broker.open_orders(bot.index):
+            return
+        if bot.gate.state is BotState.HALTED:
+            if report.status not in _NOT_TAKEN:
+                self._flatten(bot, now_ms)
+        elif bot.clearing:
+            bot.clearing = False
+            self._rebalance(bot, now_ms)
+        else:
+            if report.status in _NOT_TAKEN and not report.fills:
+                bot.acted = 1.0 if bot.account.quantity else 0.0  # what was wanted did not happen: the next close asks again
+            self._protect(bot, now_ms)
+
+    # -- limits, pause, kill --------------------------------------------------------------------------------------
+
+    def check_limits(self, bot: Bot, now_ms: int) -> None:
+        """Mark the bot at the bid and apply its loss limits: a breach cancels, flattens and halts it."""
+        bid, _ = self.touch(bot)
+        equity = bot.account.equity(bid)
+        bot.mark(equity)
+        before = bot.gate.state
+        if bot.gate.mark(equity, now_ms) is not None:
+            self._changed(bot, before, now_ms)
+        elif before is BotState.HALTED and bot.account.quantity and not self._broker.open_orders(bot.index):
+            self._flatten(bot, now_ms)
+
+    def kill(self, bots: Iterable[Bot], now_ms: int, cause: str) -> None:
+        """The kill switch: cancel everything, flatten, halt. A bot whose book is stale flattens once it is whole."""
+        for bot in bots:
+            before = bot.gate.state
+            bot.gate.halt(cause)
+            self._changed(bot, before, now_ms)
+
+    def flatten_halted(self, symbol: str, now_ms: int) -> None:
+        """The book of `symbol` is whole again: bots that were halted meanwhile flatten now."""
+        for bot in self.bots:
+            halted = bot.spec.symbol == symbol and bot.gate.state is BotState.HALTED
+            if halted and not self._broker.open_orders(bot.index):
+                self._flatten(bot, now_ms)
+
+    def pause(self) -> None:
+        """Bots stand still: quotes are cancelled; stops, targets and positions stay."""
+        self.paused = True
+        for bot in self.bots:
+            for order in self._broker.open_orders(bot.index):
+                if order.type not in _PROTECTIVE:
+                    self._broker.cancel(bot.index, order.number)
+
+    def resume(self) -> None:
+        """Bots act again, each at its next close."""
+        self.paused = False
+
+    # -- what the quoter shares -----------------------------------------------------------------------------------
+
+    def may_trade(self, bot: Bot) -> bool:
+        """False, with the reason in the bot's note, while it must stand still."""
+        if bot.gate.state is BotState.HALTED:
+            return False
+        if self.paused:
+            bot.note = _PAUSED
+            return False
+        if not self._books[bot.spec.symbol].in_sync:
+            bot.note = _STALE
+            return False
+        if bot.note in (_PAUSED, _STALE):
+            bot.note = ""
+        return True
+
+    def touch(self, bot: Bot) -> tuple[Decimal, Decimal]:
+        """Best bid and ask; where a side is empty, the last known prices stay in force."""
+        book = self._books[bot.spec.symbol]
+        bid, ask = book.best_bid(), book.best_ask()
+        if bid is not None and ask is not None:
+            instrument = self._instruments[bot.spec.symbol]
+            bot.touch = instrument.price(bid[0]), instrument.price(ask[0])
+        return bot.touch
+
+    def send(
+        self,
+        bot: Bot,
+        side: Side,
+        type_: OrderType,
+        quantity: Decimal,
+        now_ms: int,
+        *,
+        price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+        reason: str,
+    ) -> bool:
+        """Send one order, if the risk gate lets it go; else the bot's note says why not."""
+        order = Order(
+            bot=bot.index,
+            number=bot.orders + 1,
+            symbol=bot.spec.symbol,
+            side=side,
+            type=type_,
+            quantity=quantity,
+            price=price,
+            stop_price=stop_price,
+            created_ms=now_ms,
+            reason=reason,
+        )
+        bid, ask = self.touch(bot)
+        held = bot.account.quantity * bid
+        verdict = bot.gate.allow(
+            order, now_ms, position_value=held, equity=bot.account.equity(bid), price=price or (ask if side is Side.BUY else bid)
+        )
+        if not verdict.ok:
+            bot.note = verdict.reason
+            return False
+        bot.orders += 1
+        self._broker.submit(order)
+        return True
+
+    def cancel_all(self, bot: Bot) -> bool:
+        """Ask for the cancel of all the bot's orders; True while any is open or on its way."""
+        orders = self._broker.open_orders(bot.index)
+        for order in orders:
+            self._broker.cancel(bot.index, order.number)
+        return bool(orders)
+
+    # -- helpers --------------------------------------------------------------------------------------------------
+
+    def _changed(self, bot: Bot, before: BotState, now_ms: int) -> None:
+        bot.note = bot.gate.cause
+        detail = {"from": str(before), "to": str(bot.gate.state), "cause": bot.gate.cause}
+        self._journal.event(now_ms, "bot state", bot.index, detail)
+        if bot.gate.state is BotState.HALTED and not self.cancel_all(bot):
+            self._flatten(bot, now_ms)
+
+    def _flatten(self, bot: Bot, now_ms: int) -> None:
+        instrument = self._instruments[bot.spec.symbol]
+        quantity = instrument.quantity(instrument.floor_lots(bot.account.quantity))
+        bid, _ = self.touch(bot)
+        if not self._books[bot.spec.symbol].in_sync or quantity * bid < instrument.min_notional or not quantity:
+            return
+        self.send(bot, Side.SELL, OrderType.MARKET, quantity, now_ms, reason=f"flatten: {bot.gate.cause}")
+        bot.target = bot.acted = 0.0
+
+    def _protect(self, bot: Bot, now_ms: int) -> None:
+        """Rest the stop and the target that the bot's file asks for, around its average price."""
+        spec = bot.spec
+        if spec.stop_loss_pct is None and spec.take_profit_pct is None:
+            return
+        instrument = self._instruments[spec.symbol]
+        quantity = instrument.quantity(instrument.floor_lots(bot.account.quantity))
+        average = bot.account.position.average_price
+        if quantity < instrument.min_quantity or quantity * average < instrument.min_notional:
+            return
+        for type_, stop in protective_orders(
+            average, instrument, stop_loss_pct=spec.stop_loss_pct, take_profit_pct=spec.take_profit_pct
+        ):
+            self.send(bot, Side.SELL, type_, quantity, now_ms, stop_price=stop, reason=type_.value.lower())

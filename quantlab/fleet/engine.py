@@ -1,0 +1,367 @@
+"""The engine: a function of its input log. Frames, answers, commands and marks go in, in one order; orders come out.
+
+Live, the door pushes into it as a `Sink`; in a replay a recording does. It reads engine time only: the running
+maximum of the exchange's stamps. Nothing here knows a socket, a disk or a clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import polars as pl
+
+from quantlab.fleet.bot import Bot
+from quantlab.fleet.desk import Desk
+from quantlab.fleet.quoter import Quoter
+from quantlab.market import Book, CandleSeries, FrameDecoder, decode_depth, decode_klines
+from quantlab.model import (
+    Candle,
+    CandleSource,
+    DepthUpdate,
+    Instrument,
+    Journal,
+    QuantlabError,
+    Quote,
+    Trade,
+)
+from quantlab.model.timeframe import MINUTE_MS, timeframe_ms
+from quantlab.paper import PaperBroker
+
+#: Levels asked for when a book is built: weight 5, and a bot of this fleet's size never walks past them.
+SNAPSHOT_LIMIT = 100
+#: After a snapshot that failed or came too old, the next is asked for no sooner (engine time).
+SNAPSHOT_RETRY_MS = 1_000
+KLINES_LIMIT = 1_000
+
+
+class Recorder(Protocol):
+    """Keeps the input log. `kind` is one of "frame", "answer", "command", "mark"."""
+
+    def frame(self, raw: bytes) -> None: ...
+
+    def entry(self, kind: str, name: str, payload: bytes) -> None: ...
+
+
+class _Group:
+    """The bots on one symbol and timeframe: one `select` answers for all of them."""
+
+    def __init__(self, series: CandleSeries) -> None:
+        self.series = series
+        self.bots: list[Bot] = []
+        self.expressions: list[pl.Expr] = []
+        #: The last row of the newest REST answer: closed only if the stream shows a later candle or closes it itself.
+        self.tentative: Candle | None = None
+
+    def add(self, bot: Bot) -> None:
+        self.bots.append(bot)
+        expression = bot.strategy.exposure().last().cast(pl.Float64)
+        self.expressions.append(expression.alias(str(bot.index)))
+
+    def evaluate(self) -> list[tuple[Bot, float | None]]:
+        """The exposure each bot wants at the newest close; None where its lookback is not filled yet."""
+        held = len(self.series)
+        if held == 0:
+            return [(bot, None) for bot in self.bots]
+        row = self.series.frame().select(self.expressions).row(0)
+        return [
+            (bot, value if held >= bot.strategy.lookback and value is not None and value == value else None)
+            for bot, value in zip(self.bots, row, strict=True)
+        ]
+
+
+class Engine:
+    """Consumes the input log and drives books, candles, bots and broker. Implements `Sink`."""
+
+    def __init__(
+        self,
+        bots: Sequence[Bot],
+        instruments: Mapping[str, Instrument],
+        journal: Journal,
+        make_broker: Callable[[Mapping[str, Book], Callable[[Any], None]], PaperBroker],
+        *,
+        rest: CandleSource | None = None,
+        recorder: Recorder | None = None,
+        length_ms: int | None = None,
+        start_ms: int = 0,
+    ) -> None:
+        self.bots = bots
+        self.books = {symbol: Book(instruments[symbol]) for symbol in dict.fromkeys(b.spec.symbol for b in bots)}
+        self.desk = Desk(bots, instruments, self.books, journal)
+        self.broker = make_broker(self.books, self.desk.hear)
+        self.desk.trade_through(self.broker)
+        self._quoter = Quoter(self.desk, self.broker, instruments, self.books)
+        self.now_ms = 0
+        self.start_ms = start_ms
+        self.events = 0
+        self.over = False
+        self.unsettled = False
+        self.instruments = instruments
+        self._journal = journal
+        self._rest = rest
+        self._recorder = recorder
+        self._length_ms = length_ms
+        self._decode = FrameDecoder(instruments).decode
+        self._next_minute_ms = 0
+        self._retry_ms: dict[str, int] = {}
+        self._warm = False
+        self._stale: set[str] = set()
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._quoters: dict[str, list[Bot]] = defaultdict(list)
+        keep: dict[tuple[str, str], int] = defaultdict(int)
+        for bot in bots:
+            if not bot.strategy.uses_book:
+                key = (bot.spec.symbol, bot.spec.timeframe)
+                keep[key] = max(keep[key], bot.strategy.lookback)
+        for bot in bots:
+            if bot.strategy.uses_book:
+                self._quoters[bot.spec.symbol].append(bot)
+                continue
+            symbol, timeframe = key = (bot.spec.symbol, bot.spec.timeframe)
+            if key not in self._groups:
+                tick_size = instruments[symbol].tick_size
+                self._groups[key] = _Group(CandleSeries(symbol, timeframe, tick_size, keep[key] + 1))
+            self._groups[key].add(bot)
+
+    @property
+    def until_ms(self) -> int | None:
+        """Engine time at which the run is over by itself."""
+        return self.start_ms + self._length_ms if self.start_ms and self._length_ms is not None else None
+
+    @property
+    def series(self) -> list[tuple[str, str]]:
+        """The (symbol, timeframe) pairs whose candles this fleet needs."""
+        return list(self._groups)
+
+    # -- Sink: the input log, live ----------------------------------------------------------------------------------
+
+    def frame(self, raw: bytes) -> None:
+        """Consume one stream frame. The hot path: everything rare is behind one test."""
+        if self.over:
+            return
+        if self._recorder is not None:
+            self._recorder.frame(raw)
+        event = self._decode(raw)
+        kind = type(event)
+        if kind is Quote:
+            self.events += 1
+            symbol = event.symbol
+            self.books[symbol].overlay(event)
+            if symbol in self.broker.resting:
+                self.broker.on_book(symbol)
+            if symbol in self._quoters:
+                self._ask_quoters(symbol)
+        elif kind is Trade:
+            self.events += 1
+            if event.time_ms > self.now_ms:
+                self._advance(event.time_ms)
+            if event.symbol in self.broker.resting:
+                self.broker.on_trade(event)
+        elif kind is DepthUpdate:
+            self.events += 1
+            if event.time_ms > self.now_ms:
+                self._advance(event.time_ms)
+            self._on_depth(event)
+        elif kind is Candle:
+            self.events += 1
+            self._on_candle(event)
+
+    def mark(self, kind: str, detail: str) -> None:
+        """The connection's state changed."""
+        if self._recorder is not None:
+            self._recorder.entry("mark", kind, detail.encode())
+        self._journal.event(self.now_ms, kind, None, {"detail": detail})
+        if kind in ("disconnected", "silent"):
+            for book in self.books.values():
+                book.reset()
+        elif kind in ("connected", "reconnected"):
+            self._warm = False
+            self._retry_ms.clear()
+            self.unsettled = self._rest is not None
+
+    def answer(self, name: str, payload: bytes) -> None:
+        """Consume one REST answer: "klines:SYMBOL:TIMEFRAME", "depth:SYMBOL", or "none:…" for one that failed."""
+        if self._recorder is not None:
+            self._recorder.entry("answer", name, payload)
+        kind, _, rest = name.partition(":")
+        if kind == "depth":
+            snapshot = decode_depth(payload, self.instruments[rest])
+            book = self.books[rest]
+            if not book.snapshot(snapshot):
+                self._retry_ms[rest] = self.now_ms + SNAPSHOT_RETRY_MS
+            else:
+                self._note_sync(rest)
+        elif kind == "klines":
+            symbol, _, timeframe = rest.partition(":")
+            self._extend(self._groups[symbol, timeframe], decode_klines(payload, symbol, timeframe))
+        elif kind == "none":
+            symbol = rest.partition(":")[2].partition(":")[0]
+            self._retry_ms[symbol] = self.now_ms + SNAPSHOT_RETRY_MS
+            self._journal.event(self.now_ms, "answer missing", None, {"asked": rest, "error": payload.decode()})
+
+    async def settle(self) -> None:
+        """Ask for the candles and books that are missing, and consume the answers in a fixed order."""
+        assert self._rest is not None
+        asked: list[tuple[str, Any]] = []
+        if not self._warm:
+            asked += [(f"klines:{s}:{t}", self._history(s, t, g)) for (s, t), g in self._groups.items()]
+            self._warm = True
+        asked += [
+            (f"depth:{symbol}", self._rest.depth(symbol, SNAPSHOT_LIMIT))
+            for symbol, book in self.books.items()
+            if not book.in_sync and self._retry_ms.get(symbol, 0) <= self.now_ms
+        ]
+        self.unsettled = False
+        results = await asyncio.gather(*(coroutine for _, coroutine in asked), return_exceptions=True)
+        for (name, _), result in zip(asked, results, strict=True):
+            if isinstance(result, QuantlabError):
+                self.answer(f"none:{name}", str(result).encode())
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                for payload in [result] if isinstance(result, bytes) else result:
+                    self.answer(name, payload)
+
+    def command(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Consume a command: "pause", "resume", "kill" (all bots, or the one named by `bot`)."""
+        if self._recorder is not None:
+            self._recorder.entry("command", name, msgspec.json.encode(arguments))
+        only = arguments.get("bot")
+        chosen = [bot for bot in self.bots if not only or bot.spec.name == only]
+        if not chosen:
+            raise QuantlabError(f'no bot is called "{only}": `quantlab status` lists them')
+        self._journal.event(self.now_ms, f"command {name}", chosen[0].index if only else None, {})
+        if name == "pause":
+            self.desk.pause()
+        elif name == "resume":
+            self.desk.resume()
+        elif name == "kill":
+            self.desk.kill(chosen, self.now_ms, "kill switch")
+
+    def finish(self, why: str) -> None:
+        """The run ends: resting orders and orders on their way are cancelled, positions stay and are marked."""
+        self.over = True
+        if self._recorder is not None:
+            self._recorder.entry("command", "finish", msgspec.json.encode({"why": why}))
+        self.broker.end(self.now_ms, why)
+        if self.start_ms:
+            self._close_minute(self.now_ms)
+
+    # -- engine time ------------------------------------------------------------------------------------------------
+
+    def _advance(self, to_ms: int) -> None:
+        """Move engine time to `to_ms`: what was due before happens first, against the book as it stood."""
+        broker = self.broker
+        if broker.next_due_ms <= to_ms:
+            broker.advance(to_ms)
+        broker.now_ms = to_ms
+        if to_ms >= self._next_minute_ms:
+            if self._next_minute_ms:
+                self._close_minute(self._next_minute_ms)
+            self.start_ms = self.start_ms or to_ms
+            self._next_minute_ms = to_ms - to_ms % MINUTE_MS + MINUTE_MS
+            if self.until_ms is not None and to_ms >= self.until_ms:
+                self.over = True
+        self.now_ms = to_ms
+
+    def _close_minute(self, minute_ms: int) -> None:
+        """Mark every bot at the bid, apply loss limits, and remember the touch."""
+        rows, cash_sum, value_sum = [], 0.0, 0.0
+        for bot in self.bots:
+            self.desk.check_limits(bot, minute_ms)
+            equity, cash = float(bot.last_equity), float(bot.account.cash)
+            rows.append((minute_ms, bot.index, equity, cash, equity - cash))
+            cash_sum += cash
+            value_sum += equity - cash
+        rows.append((minute_ms, -1, cash_sum + value_sum, cash_sum, value_sum))
+        self._journal.equity(rows)
+        touch = []
+        for symbol, book in self.books.items():
+            bid, ask = book.best_bid(), book.best_ask()
+            if bid and ask:
+                tick = float(self.instruments[symbol].tick_size)
+                touch.append((minute_ms, symbol, bid[0] * tick, ask[0] * tick))
+        self._journal.marks(touch)
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def _on_depth(self, update: DepthUpdate) -> None:
+        symbol = update.symbol
+        book = self.books[symbol]
+        book.apply(update)
+        if book.in_sync:
+            if symbol in self._stale:
+                self._note_sync(symbol)
+            if symbol in self.broker.resting:
+                self.broker.on_book(symbol)
+            if symbol in self._quoters:
+                self._ask_quoters(symbol)
+            return
+        if symbol not in self._stale and self._warm:
+            self._stale.add(symbol)
+            self._journal.event(self.now_ms, "stale", None, {"symbol": symbol, "cause": "gap in the depth stream"})
+        if self._rest is not None and self._retry_ms.get(symbol, 0) <= self.now_ms:
+            self.unsettled = True
+
+    def _note_sync(self, symbol: str) -> None:
+        if symbol in self._stale:
+            self._stale.discard(symbol)
+            self._journal.event(self.now_ms, "in sync", None, {"symbol": symbol})
+        self.desk.flatten_halted(symbol, self.now_ms)
+
+    def _ask_quoters(self, symbol: str) -> None:
+        for bot in self._quoters[symbol]:
+            if self.now_ms >= bot.quote_after_ms:
+                self._quoter.book_moved(bot, self.now_ms)
+
+    def _on_candle(self, candle: Candle) -> None:
+        group = self._groups.get((candle.symbol, candle.timeframe))
+        if group is None:
+            return
+        if (held := group.tentative) is not None:
+            if held.open_time_ms < candle.open_time_ms:
+                group.series.append(held)
+            group.tentative = None
+        if not candle.closed:
+            return
+        close_ms = candle.open_time_ms + timeframe_ms(candle.timeframe)
+        if close_ms > self.now_ms:
+            self._advance(close_ms)
+        if group.series.append(candle):
+            for bot, exposure in group.evaluate():
+                self.desk.want_exposure(bot, exposure, self.now_ms)
+
+    def _extend(self, group: _Group, candles: Sequence[Candle]) -> None:
+        """Take in a page of history. Its last row may still be forming: it waits for the stream to tell."""
+        if not candles:
+            return
+        if group.tentative is not None and group.tentative.open_time_ms < candles[0].open_time_ms:
+            group.series.append(group.tentative)
+        for candle in candles[:-1]:
+            group.series.append(candle)
+        group.tentative = candles[-1]
+
+    async def _history(self, symbol: str, timeframe: str, group: _Group) -> list[bytes]:
+        """Pages of klines, oldest first: enough for the group's lookback, or since its last candle."""
+        assert self._rest is not None
+        wanted = max(bot.strategy.lookback for bot in group.bots) + 2
+        if group.series.last_open_time_ms is not None:
+            start = group.series.last_open_time_ms + timeframe_ms(timeframe)
+            return [await self._rest.klines(symbol, timeframe, start_ms=start, limit=KLINES_LIMIT)]
+        pages: list[bytes] = []
+        end_ms: int | None = None
+        while wanted > 0:
+            limit = min(wanted, KLINES_LIMIT)
+            page = await self._rest.klines(symbol, timeframe, end_ms=end_ms, limit=limit)
+            rows = decode_klines(page, symbol, timeframe)
+            if not rows:
+                break
+            pages.insert(0, page)
+            wanted -= len(rows)
+            end_ms = rows[0].open_time_ms - 1
+            if len(rows) < limit:
+                break
+        return pages

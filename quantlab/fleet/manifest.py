@@ -1,0 +1,51 @@
+"""The manifest of a run: what one needs to run it again and get the same fills."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from quantlab.fleet.plan import RunPlan
+from quantlab.fleet.spec import FleetSpec
+from quantlab.model import Source
+from quantlab.strategies import source_sha256
+
+#: The packages whose versions can change a number in a run.
+_PACKAGES = ("quantlab", "ccxt", "aiohttp", "msgspec", "numpy", "polars")
+
+#: How orders are filled, in one paragraph: it stands in every manifest and report.
+FILL_CONVENTION = (
+    "Market orders are decided at a candle's close, reach the book after a drawn latency, and walk the displayed depth; "
+    "what lies beyond the displayed levels expires. Resting orders queue behind the displayed quantity and advance by "
+    "trades only. Fees are taken in the asset received. Equity is marked at the bid; open positions are not closed at "
+    "the end. Orders do not move the market, and bots do not take liquidity from each other."
+)
+
+
+def manifest(plan: RunPlan, source: Source) -> dict[str, Any]:
+    """Versions, settings without secrets, hashes and seed of a run."""
+    fleet = plan.fleet
+    return {
+        "run_id": plan.run_id,
+        "versions": versions(),
+        "settings": plan.settings.public(),
+        "source": msgspec.to_builtins(source),
+        "seed": plan.seed,
+        "length_ms": plan.length_ms,
+        "fleet": {"name": fleet.name, "sha256": fleet.sha256, "bots": len(fleet.bots)},
+        "strategies": _strategies(fleet),
+        "fill_convention": FILL_CONVENTION,
+    }
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def _strategies(fleet: FleetSpec) -> Mapping[str, str]:
+    """SHA-256 of the source of each strategy in use."""
+    return {spec.strategy: source_sha256(spec.make_strategy()) for spec in fleet.bots}

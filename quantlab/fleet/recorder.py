@@ -1,0 +1,41 @@
+"""Writes the input log of a run, as the engine consumes it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+from quantlab.recording import Kind, RecordingWriter
+
+_KINDS = {"answer": Kind.ANSWER, "command": Kind.COMMAND, "mark": Kind.MARK}
+
+
+def recording_path(home: Path, run_id: str, part: int = 0) -> Path:
+    """Where the recording of `run_id` lies. A resumed run writes a further part: the parts follow each other."""
+    return home / "recordings" / (f"{run_id}.qlog" if not part else f"{run_id}.{part}.qlog")
+
+
+class LogRecorder:
+    """Implements the engine's `Recorder` on a recording file."""
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = path
+        self._writer = RecordingWriter(path, header)
+
+    def frame(self, raw: bytes) -> None:
+        self._writer.append(Kind.FRAME, "", raw, time.time_ns())
+
+    def entry(self, kind: str, name: str, payload: bytes) -> None:
+        self._writer.append(_KINDS[kind], name, payload, time.time_ns())
+
+    def close(self) -> None:
+        """Write out what is buffered; closing twice is fine."""
+        self._writer.close()
+
+    def sha256(self) -> str:
+        """SHA-256 of the closed file."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()

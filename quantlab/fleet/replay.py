@@ -1,0 +1,94 @@
+"""The same engine over a recorded input log: the same log gives the same fills, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from quantlab.recording import Kind, Recording
+
+from quantlab.fleet.assembly import make_engine
+from quantlab.fleet.engine import Engine
+from quantlab.fleet.spec import FleetSpec
+from quantlab.model import Fill, MalformedMessage, Order, Receipt, instruments_from_exchange_info
+
+
+class MemoryJournal:
+    """A `Journal` that keeps orders, fills and events in memory: nothing waits, nothing is written."""
+
+    def __init__(self) -> None:
+        self.fills: list[Fill] = []
+        self.receipts: list[Receipt] = []
+        self.events: list[tuple[int, str, int | None, dict[str, Any]]] = []
+        self.orders = 0
+
+    def order(self, order: Order) -> int:
+        self.orders += 1
+        return 0
+
+    def fill(self, fill: Fill, receipt: Receipt) -> int:
+        self.fills.append(fill)
+        self.receipts.append(receipt)
+        return 0
+
+    def equity(self, rows: Sequence[tuple[int, int, float, float, float]]) -> int:
+        return 0
+
+    def marks(self, rows: Sequence[tuple[int, str, float, float]]) -> int:
+        return 0
+
+    def event(self, time_ms: int, kind: str, bot: int | None, detail: dict[str, Any]) -> int:
+        self.events.append((time_ms, kind, bot, detail))
+        return 0
+
+    def egress(self, entry: dict[str, Any]) -> int:
+        return 0
+
+    def wait(self, ticket: int) -> None:
+        return None
+
+
+def replay(
+    path: Path,
+    fleet: FleetSpec,
+    *,
+    seed: int,
+    length_ms: int | None = None,
+    on_progress: Callable[[Engine], None] | None = None,
+) -> tuple[Engine, MemoryJournal]:
+    """Run `fleet` over the input log at `path`; returns the engine at its end and what it would have written.
+
+    Raises MalformedMessage when the file does not begin with the exchange's symbols, as every input log does.
+    """
+    entries = iter(Recording(path))
+    first = next(entries, None)
+    if first is None or first.kind is not Kind.ANSWER or first.name != "exchangeInfo":
+        raise MalformedMessage(f"{path.name} is not the input log of a run: it does not begin with exchangeInfo")
+    journal = MemoryJournal()
+    instruments = instruments_from_exchange_info(first.payload)
+    engine = make_engine(fleet, instruments, journal, seed=seed, length_ms=length_ms)
+    frame = engine.frame
+    for count, entry in enumerate(entries):
+        if entry.kind is Kind.FRAME:
+            frame(entry.payload)
+        elif entry.kind is Kind.ANSWER:
+            engine.answer(entry.name, entry.payload)
+        elif entry.kind is Kind.MARK:
+            engine.mark(entry.name, entry.payload.decode())
+        else:
+            _command(engine, entry.name, entry.payload)
+        if on_progress is not None and count % 20_000 == 0:
+            on_progress(engine)
+    if not engine.over:
+        engine.finish("end of recording")
+    return engine, journal
+
+
+def _command(engine: Engine, name: str, payload: bytes) -> None:
+    arguments = msgspec.json.decode(payload)
+    if name == "finish":
+        engine.finish(arguments["why"])
+    else:
+        engine.command(name, arguments)

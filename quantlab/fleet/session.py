@@ -1,0 +1,206 @@
+"""One run from start to end: lock, ledger, door, engine, control socket, summary.
+
+This is the engine's process. Whoever starts it (command line, notebook, server) hands in a plan and reads the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from quantlab.ledger import Ledger, LedgerWriter
+
+from quantlab.exchange import Door, DoorConfig
+from quantlab.fleet.assembly import make_engine
+from quantlab.fleet.control import ControlServer
+from quantlab.fleet.engine import Engine
+from quantlab.fleet.manifest import manifest
+from quantlab.fleet.plan import RunPlan
+from quantlab.fleet.process import EngineLock
+from quantlab.fleet.recorder import LogRecorder, recording_path
+from quantlab.fleet.recovery import Past, past_of, restore
+from quantlab.fleet.rows import bot_rows, run_row
+from quantlab.fleet.sources import is_played, source_of
+from quantlab.fleet.summary import status, summarise, write_json
+from quantlab.market import stream_names
+from quantlab.model import ConfigurationError, Instrument, Source, instruments_from_exchange_info
+
+#: How often progress is told, and the end looked for.
+_WATCH_S = 0.25
+
+
+class Session:
+    """Runs a plan: `await Session(plan).run()` returns the summary, which also lies in the run's folder."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self.plan = plan
+        self._why: str | None = None
+        self._began = self._streaming = 0.0
+        self._early_egress: list[dict[str, Any]] = []
+        self._egress: Callable[[dict[str, Any]], object] = self._early_egress.append
+        self._door: Door
+        self._engine: Engine
+        self._source: Source
+
+    async def run(self) -> dict[str, Any]:
+        """Run to the end. Nothing is written before the exchange has answered and the fleet fits it; a failure after
+        that leaves the run "failed" in the ledger, with the reason. Raises the taxonomy's errors."""
+        plan, home = self.plan, self.plan.settings.home
+        self._began = time.monotonic()
+        with EngineLock(home, plan.run_id, time.time_ns() // 1_000_000), Ledger.open(home) as ledger:
+            past = past_of(ledger, plan.run_id, plan.fleet, plan.seed)
+            async with Door(DoorConfig.for_settings(plan.settings), egress=lambda entry: self._egress(entry)) as door:
+                self._door = door
+                self._source = await source_of(door, plan.settings)
+                exchange_info = await door.rest.exchange_info(plan.fleet.symbols)
+                instruments = self._instruments(exchange_info)
+                if past is None:
+                    ledger.begin_run(run_row(plan, self._source), bot_rows(plan.fleet))
+                with LedgerWriter(ledger.path, plan.run_id) as journal:
+                    try:
+                        self._keep_egress(journal)
+                        return await self._trade(ledger, journal, past, instruments, exchange_info)
+                    except BaseException as error:
+                        journal.run_state("failed", error=str(error) or type(error).__name__)
+                        raise
+
+    async def _trade(
+        self,
+        ledger: Ledger,
+        journal: LedgerWriter,
+        past: Past | None,
+        instruments: dict[str, Instrument],
+        exchange_info: bytes,
+    ) -> dict[str, Any]:
+        plan = self.plan
+        with ExitStack() as stack:
+            recorder = self._recorder(past)
+            if recorder is not None:
+                stack.callback(recorder.close)
+                recorder.entry("answer", "exchangeInfo", exchange_info)
+            self._engine = engine = make_engine(
+                plan.fleet,
+                instruments,
+                journal,
+                seed=plan.seed,
+                rest=self._door.rest,
+                recorder=recorder,
+                length_ms=plan.length_ms,
+                start_ms=past.start_ms if past else 0,
+            )
+            if past is not None:
+                restore(engine, past, journal)
+            folder = plan.reports / plan.run_id
+            folder.mkdir(parents=True, exist_ok=True)
+            about = manifest(plan, self._source)
+            write_json(folder / "manifest.json", about)
+            await self._follow(journal)
+            engine.finish(self._why or "end of run")
+            journal.wait(journal.event(engine.now_ms, "run ended", None, {"why": self._why or "end of data"}))
+            if recorder is not None:
+                recorder.close()
+                about["recording"] = {"file": recorder.path.name, "sha256": recorder.sha256()}
+                write_json(folder / "manifest.json", about)
+            summary = summarise(ledger, plan.run_id, self._source, engine, self._door.counters(), self._timing())
+            journal.finish(summary, "stopped" if self._why else "finished")
+            write_json(folder / "summary.json", summary)
+            return summary
+
+    async def _follow(self, journal: LedgerWriter) -> None:
+        """Deliver the stream to the engine until the run is over."""
+        loop = asyncio.get_running_loop()
+        streams = stream_names(self.plan.fleet.symbols, self._engine.series)
+        journal.run_state("running")
+        gc.collect()
+        gc.freeze()  # what exists now lives as long as the run: the collector need not look at it again
+        feed = asyncio.create_task(self._door.feed.run(streams, self._engine))
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in signals:
+            loop.add_signal_handler(number, self.stop, number.name)
+        try:
+            async with ControlServer(self.plan.settings.home, self._command):
+                watch = asyncio.create_task(self._watch(journal))
+                await asyncio.wait({feed, watch}, return_when=asyncio.FIRST_COMPLETED)
+                await self._door.feed.stop()
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
+                await feed
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    async def _watch(self, journal: LedgerWriter) -> None:
+        """Tell progress until the run is over: by its length, by a command, or because the data ends."""
+        seen = -1
+        while not self._engine.over:
+            await asyncio.sleep(_WATCH_S)
+            events = self._engine.events
+            if events and not self._streaming:
+                self._streaming = time.monotonic() - _WATCH_S
+            journal.progress(self._engine.now_ms, self._engine.start_ms)
+            if self.plan.on_progress is not None:
+                self.plan.on_progress(self.status())
+            if events == seen and await is_played(self._door, self.plan.settings):
+                return
+            seen = events
+
+    def stop(self, why: str) -> None:
+        """End the run gracefully: resting orders are cancelled, positions stay, the summary is written."""
+        self._why = self._why or why
+        self._engine.over = True
+
+    def status(self) -> dict[str, Any]:
+        """The run as it stands now."""
+        engine, plan = self._engine, self.plan
+        state = "stopping" if engine.over else "paused" if engine.desk.paused else "running"
+        return status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), state)
+
+    def _command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if name == "stop":
+            self.stop("stop command")
+        elif name != "status":
+            self._engine.command(name, arguments)
+        return self.status()
+
+    def _keep_egress(self, journal: LedgerWriter) -> None:
+        """What was asked before the ledger had this run goes into its egress log first."""
+        for entry in self._early_egress:
+            journal.egress(entry)
+        self._egress = journal.egress
+
+    def _instruments(self, exchange_info: bytes) -> dict[str, Instrument]:
+        instruments = instruments_from_exchange_info(exchange_info)
+        missing = [symbol for symbol in self.plan.fleet.symbols if symbol not in instruments]
+        if missing:
+            raise ConfigurationError(
+                f"the exchange has no {' '.join(missing)}: take its bots out of the fleet file, or let "
+                "`quantlab demo` deal them over the symbols there are"
+            )
+        return instruments
+
+    def _recorder(self, past: Past | None) -> LogRecorder | None:
+        plan = self.plan
+        if not plan.record:
+            return None
+        header = {"run_id": plan.run_id, "seed": plan.seed, "fleet_toml": plan.fleet.text, "length_ms": plan.length_ms}
+        return LogRecorder(recording_path(plan.settings.home, plan.run_id, past.parts if past else 0), header)
+
+    def _timing(self) -> dict[str, float]:
+        now = time.monotonic()
+        return {
+            "wall_seconds": now - self._began,
+            "stream_seconds": now - self._streaming if self._streaming else 0.0,
+            "peak_rss_mb": _peak_rss_mb(),
+        }
+
+
+def _peak_rss_mb() -> float:
+    """Peak resident memory of this process, MiB (`ru_maxrss` is in KiB on Linux, in bytes on macOS)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)

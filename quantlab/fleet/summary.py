@@ -1,0 +1,94 @@
+"""What a run amounts to: `summary.json`, from the ledger and the counters of door and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from quantlab.ledger import Ledger, fills_sha256
+
+from quantlab.fleet.engine import Engine
+from quantlab.model import Source
+from quantlab.paper import check_accounts
+
+
+def summarise(
+    ledger: Ledger,
+    run_id: str,
+    source: Source,
+    engine: Engine,
+    requests: Mapping[str, Any],
+    timing: Mapping[str, float],
+) -> dict[str, Any]:
+    """The summary of a run that has ended. Money and fills come from the ledger alone; `accounting_ok` says whether
+    both sums over it, and the engine's own accounts, agree to the last digit."""
+    fills = ledger.fill_rows(run_id)
+    capital = {bot.index: bot.account.capital for bot in engine.bots}
+    verdict = check_accounts([bot.account for bot in engine.bots], fills, engine.instruments)
+    orders = ledger.order_rows(run_id)
+    equity = sum((bot.last_equity for bot in engine.bots), Decimal(0))
+    traded = {fill.bot for fill in fills}
+    streaming = timing["stream_seconds"]
+    return {
+        "run_id": run_id,
+        "source": msgspec.to_builtins(source),
+        "label": source.label(),
+        "bots": len(engine.bots),
+        "bots_traded": len(traded),
+        "stood_aside": {b.spec.name: b.note or "no signal in this window" for b in engine.bots if b.index not in traded},
+        "orders": len(orders),
+        "fills": len(fills),
+        "fills_sha256": fills_sha256(fills),
+        "fees_usdt": _plain(sum((fill.fee_quote for fill in fills), Decimal(0))),
+        "net_pnl_usdt": _plain(equity - sum(capital.values(), Decimal(0))),
+        "accounting_ok": verdict.ok,
+        "accounting_problems": list(verdict.problems),
+        "requests": dict(requests),
+        "events": engine.events,
+        "events_per_second": round(engine.events / streaming) if streaming else 0,
+        "wall_seconds": round(timing["wall_seconds"], 3),
+        "peak_rss_mb": round(timing["peak_rss_mb"], 1),
+        "engine_from_ms": engine.start_ms,
+        "engine_to_ms": engine.now_ms,
+    }
+
+
+def status(
+    run_id: str,
+    source: Source,
+    engine: Engine,
+    requests: Mapping[str, Any],
+    timing: Mapping[str, float],
+    state: str,
+) -> dict[str, Any]:
+    """The run as it stands now: what the control socket answers and the panel shows."""
+    streaming = timing["stream_seconds"]
+    progress = None
+    if engine.until_ms is not None:
+        progress = min(1.0, (engine.now_ms - engine.start_ms) / (engine.until_ms - engine.start_ms))
+    return {
+        "run_id": run_id,
+        "state": state,
+        "source": msgspec.to_builtins(source),
+        "label": source.label(),
+        "engine_time_ms": engine.now_ms,
+        "progress": progress,
+        "events": engine.events,
+        "events_per_second": round(engine.events / streaming) if streaming else 0,
+        "requests": dict(requests),
+        "bots": [bot.status() for bot in engine.bots],
+    }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` so that a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    temporary.replace(path)
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value.normalize():f}"

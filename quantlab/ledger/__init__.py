@@ -1,0 +1,8 @@
+"""The one SQLite database: what runs did, written by one writer, read by all."""
+
+from quantlab.ledger.database import database_path
+from quantlab.ledger.hashing import fills_sha256
+from quantlab.ledger.store import BotRow, Ledger, RunRow
+from quantlab.ledger.writer import LedgerWriter
+
+__all__ = ["BotRow", "Ledger", "LedgerWriter", "RunRow", "database_path", "fills_sha256"]

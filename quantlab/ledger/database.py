@@ -1,0 +1,88 @@
+"""The SQLite file: made owner-only before its first byte, in WAL mode, migrated at open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from quantlab.model import NotFound, QuantlabError, Refused
+
+FILE_NAME = "quantlab.sqlite"
+#: The newest migration: a database that has it is opened without loading Alembic.
+HEAD = "0001"
+
+
+def database_path(home: Path) -> Path:
+    return home / FILE_NAME
+
+
+def prepare(home: Path, *, create: bool) -> Path:
+    """Make sure that `home` has a database at the newest schema; returns its path.
+
+    Raises NotFound when there is none and `create` is false, Refused when others can read it, QuantlabError when the
+    file is no database or of a newer quantlab.
+    """
+    path = database_path(home)
+    if not path.exists():
+        if not create:
+            raise NotFound(f"no database at {path}: no run was made here yet")
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))  # SQLite gives -wal and -shm the mode of this file
+    if path.stat().st_mode & 0o077:
+        raise Refused(f"others can read {path}: type `chmod 600 {path}`")
+    try:
+        if _revision(path) != HEAD:
+            _migrate(path)
+    except sqlite3.DatabaseError as error:
+        raise QuantlabError(f"{path} cannot be opened as a database ({error}): restore it from a backup") from error
+    return path
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection in WAL mode with `synchronous=FULL`: what was committed survives a power failure."""
+    uri = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    connection = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys=ON")
+    if not read_only:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        if sys.platform == "darwin":  # there fsync alone does not reach the platter
+            connection.execute("PRAGMA fullfsync=ON")
+            connection.execute("PRAGMA checkpoint_fullfsync=ON")
+    return connection
+
+
+def _revision(path: Path) -> str | None:
+    connection = connect(path)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else None
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    finally:
+        connection.close()
+
+
+def _migrate(path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    config = Config()
+    config.set_main_option("script_location", str(files("quantlab.ledger") / "migrations"))
+    engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise QuantlabError(f"{path} was made by a newer quantlab: update this one ({error})") from error
+    finally:
+        engine.dispose()

@@ -1,0 +1,1 @@
+"""The schema's history, as Alembic migrations that travel with the package."""

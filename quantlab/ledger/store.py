@@ -1,0 +1,363 @@
+"""Typed reads of the ledger, and the rows with which a run begins. Reads work while an engine writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from quantlab.ledger.database import connect, prepare
+from quantlab.model import Fill, NotFound, Order, OrderStatus, OrderType, Receipt, Side, Source, TimeInForce
+
+
+class RunRow(msgspec.Struct, kw_only=True):
+    """One run. `state` is one of starting, running, paused, stopping, finished, stopped, killed, failed."""
+
+    run_id: str
+    created_ms: int
+    finished_ms: int | None = None
+    state: str = "starting"
+    market: str
+    execution: str = "paper"
+    source: Source
+    fleet_name: str
+    fleet_toml: str
+    fleet_sha256: str
+    seed: int
+    pid: int | None = None
+    engine_from_ms: int | None = None
+    engine_time_ms: int | None = None
+    settings: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    summary: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class BotRow(msgspec.Struct, kw_only=True):
+    """One bot of a run. `capital` is in quote units."""
+
+    bot: int
+    name: str
+    strategy: str
+    parameters: Mapping[str, Any]
+    symbol: str
+    timeframe: str
+    capital: Decimal
+
+
+_JSON = frozenset({"source", "settings", "versions", "summary", "parameters"})
+
+_FRAMES: dict[str, dict[str, Any]] = {
+    "bots": {
+        "bot": pl.Int64,
+        "name": pl.String,
+        "strategy": pl.String,
+        "parameters": pl.String,
+        "symbol": pl.String,
+        "timeframe": pl.String,
+        "capital": pl.Float64,
+    },
+    "orders": {
+        "bot": pl.Int64,
+        "number": pl.Int64,
+        "symbol": pl.String,
+        "side": pl.String,
+        "type": pl.String,
+        "time_in_force": pl.String,
+        "quantity": pl.Float64,
+        "price": pl.Float64,
+        "stop_price": pl.Float64,
+        "created_ms": pl.Int64,
+        "reason": pl.String,
+        "status": pl.String,
+        "filled": pl.Float64,
+    },
+    "fills": {
+        "bot": pl.Int64,
+        "number": pl.Int64,
+        "order_number": pl.Int64,
+        "symbol": pl.String,
+        "side": pl.String,
+        "price": pl.Float64,
+        "quantity": pl.Float64,
+        "fee": pl.Float64,
+        "fee_asset": pl.String,
+        "fee_quote": pl.Float64,
+        "maker": pl.Boolean,
+        "time_ms": pl.Int64,
+    },
+    "equity": {
+        "time_ms": pl.Int64,
+        "bot": pl.Int64,
+        "equity": pl.Float64,
+        "cash": pl.Float64,
+        "position_value": pl.Float64,
+    },
+    "marks": {"time_ms": pl.Int64, "symbol": pl.String, "bid": pl.Float64, "ask": pl.Float64},
+    "events": {
+        "time_ms": pl.Int64,
+        "wall_ms": pl.Int64,
+        "kind": pl.String,
+        "bot": pl.Int64,
+        "detail": pl.String,
+    },
+    "egress": {
+        "wall_ms": pl.Int64,
+        "method": pl.String,
+        "host": pl.String,
+        "path": pl.String,
+        "weight": pl.Int64,
+        "status": pl.Int64,
+        "verdict": pl.String,
+        "detail": pl.String,
+    },
+}
+
+
+class Ledger:
+    """The database of one home. Use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = connect(path)
+
+    @classmethod
+    def open(cls, home: Path, create: bool = True) -> Ledger:
+        """Open (or make) the ledger of `home`. Raises NotFound, Refused, QuantlabError as `prepare` does."""
+        return cls(prepare(home, create=create))
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # -- how a run begins -------------------------------------------------------------------------------------------
+
+    def begin_run(self, run: RunRow, bots: Iterable[BotRow]) -> None:
+        """Write a new run and its bots, both or neither."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert("runs", msgspec.structs.asdict(run))
+            for bot in bots:
+                self._insert("bots", {"run_id": run.run_id, **msgspec.structs.asdict(bot)})
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            connection.execute("ROLLBACK")
+            raise
+
+    def _insert(self, table: str, row: Mapping[str, Any]) -> None:
+        values = [
+            msgspec.json.encode(value).decode()
+            if name in _JSON and value is not None
+            else str(value)
+            if isinstance(value, Decimal)
+            else value
+            for name, value in row.items()
+        ]
+        marks = ",".join("?" * len(values))
+        self._connection.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", values)  # noqa: S608
+
+    # -- runs -------------------------------------------------------------------------------------------------------
+
+    def run_ids(self) -> list[str]:
+        """All runs, newest first."""
+        return [row[0] for row in self._rows("SELECT run_id FROM runs ORDER BY created_ms DESC, rowid DESC")]
+
+    def latest_run_id(self) -> str:
+        """The newest run. Raises NotFound when there is none."""
+        known = self.run_ids()
+        if not known:
+            raise NotFound("no run yet: `quantlab run` or `make demo` makes one")
+        return known[0]
+
+    def run(self, run_id: str) -> RunRow:
+        """One run. Raises NotFound naming the newest ones."""
+        cursor = self._connection.execute("SELECT * FROM runs WHERE run_id=?", (run_id,))
+        row = cursor.fetchone()
+        if row is None:
+            known = ", ".join(self.run_ids()[:5]) or "none yet"
+            raise NotFound(f'no run is called "{run_id}"; the newest are: {known}')
+        names = [column[0] for column in cursor.description]
+        return msgspec.convert(
+            {
+                name: msgspec.json.decode(value) if name in _JSON and value is not None else value
+                for name, value in zip(names, row, strict=True)
+            },
+            RunRow,
+        )
+
+    def runs(self) -> pl.DataFrame:
+        """All runs, newest first: run_id, state, market, source, fleet, bots, times, and the summary's main figures."""
+        rows = []
+        for run_id in self.run_ids():
+            run = self.run(run_id)
+            summary = run.summary or {}
+            rows.append(
+                {
+                    "run_id": run_id,
+                    "state": run.state,
+                    "market": run.market,
+                    "source": run.source.label(),
+                    "fleet": run.fleet_name,
+                    "created_ms": run.created_ms,
+                    "engine_from_ms": run.engine_from_ms,
+                    "engine_time_ms": run.engine_time_ms,
+                    "bots": summary.get("bots"),
+                    "fills": summary.get("fills"),
+                    "net_pnl_usdt": float(summary["net_pnl_usdt"]) if "net_pnl_usdt" in summary else None,
+                    "fees_usdt": float(summary["fees_usdt"]) if "fees_usdt" in summary else None,
+                }
+            )
+        return pl.DataFrame(rows, schema=_RUNS)
+
+    # -- one run's tables, as frames --------------------------------------------------------------------------------
+
+    def bots(self, run_id: str) -> pl.DataFrame:
+        """bot, name, strategy, parameters (JSON), symbol, timeframe, capital."""
+        return self._frame("bots", run_id, "ORDER BY bot")
+
+    def orders(self, run_id: str, *, open_only: bool = False) -> pl.DataFrame:
+        """All orders in order of time; amounts as floats, for display."""
+        only = "AND status IN ('PENDING', 'NEW', 'PARTIALLY_FILLED')" if open_only else ""
+        return self._frame("orders", run_id, f"{only} ORDER BY created_ms, bot, number")
+
+    def fills(self, run_id: str) -> pl.DataFrame:
+        """All fills in order of time; amounts as floats, for display (`fill_rows` is exact)."""
+        return self._frame("fills", run_id, "ORDER BY time_ms, bot, number")
+
+    def equity(self, run_id: str, bot: int | None = None) -> pl.DataFrame:
+        """time_ms, bot (-1 is the fleet), equity, cash, position_value."""
+        only = "" if bot is None else f"AND bot = {int(bot)}"
+        return self._frame("equity", run_id, f"{only} ORDER BY time_ms, bot")
+
+    def marks(self, run_id: str) -> pl.DataFrame:
+        """The touch of each symbol at each minute: time_ms, symbol, bid, ask."""
+        return self._frame("marks", run_id, "ORDER BY time_ms, symbol")
+
+    def events(self, run_id: str) -> pl.DataFrame:
+        """What happened: time_ms, wall_ms, kind, bot (null: the fleet), detail (JSON)."""
+        return self._frame("events", run_id, "ORDER BY id")
+
+    def egress(self, run_id: str) -> pl.DataFrame:
+        """Each request that was sent or refused, and each stream command."""
+        return self._frame("egress", run_id, "ORDER BY id")
+
+    def egress_counts(self, run_id: str) -> dict[str, int]:
+        """{"sent", "refused", "weight", "sent_not_get"}: the last counts what left and was no read."""
+        reads = "('GET', 'SUBSCRIBE', 'UNSUBSCRIBE', 'LIST_SUBSCRIPTIONS')"
+        sent, refused, weight, not_get = self._rows(
+            "SELECT COALESCE(SUM(verdict = 'sent'), 0), COALESCE(SUM(verdict = 'refused'), 0), "
+            "COALESCE(SUM(CASE WHEN verdict = 'sent' THEN weight END), 0), "
+            f"COALESCE(SUM(verdict = 'sent' AND method NOT IN {reads}), 0) FROM egress WHERE run_id = ?",  # noqa: S608
+            (run_id,),
+        )[0]
+        return {"sent": sent, "refused": refused, "weight": weight, "sent_not_get": not_get}
+
+    def equity_peaks(self, run_id: str) -> dict[int, float]:
+        """The highest equity of each bot so far."""
+        return dict(self._rows("SELECT bot, MAX(equity) FROM equity WHERE run_id=? AND bot >= 0 GROUP BY bot", (run_id,)))
+
+    # -- exact rows -------------------------------------------------------------------------------------------------
+
+    def fill_rows(self, run_id: str) -> list[Fill]:
+        """All fills, exact, in order of (time, bot, number)."""
+        sql = (
+            "SELECT bot, number, order_number, symbol, side, price, quantity, fee, fee_asset, fee_quote, maker, time_ms "
+            "FROM fills WHERE run_id=? ORDER BY time_ms, bot, number"
+        )
+        return [
+            Fill(
+                bot=bot,
+                number=number,
+                order_number=order_number,
+                symbol=symbol,
+                side=Side(side),
+                price=Decimal(price),
+                quantity=Decimal(quantity),
+                fee=Decimal(fee),
+                fee_asset=fee_asset,
+                fee_quote=Decimal(fee_quote),
+                maker=bool(maker),
+                time_ms=time_ms,
+            )
+            for (
+                bot, number, order_number, symbol, side, price, quantity, fee, fee_asset, fee_quote, maker, time_ms
+            ) in self._rows(sql, (run_id,))
+        ]  # fmt: skip
+
+    def order_rows(self, run_id: str) -> list[Order]:
+        """All orders, exact, in order of (bot, number)."""
+        sql = (
+            "SELECT bot, number, symbol, side, type, time_in_force, quantity, price, stop_price, created_ms, reason, "
+            "status, filled FROM orders WHERE run_id=? ORDER BY bot, number"
+        )
+        return [
+            Order(
+                bot=bot,
+                number=number,
+                symbol=symbol,
+                side=Side(side),
+                type=OrderType(type_),
+                time_in_force=TimeInForce(tif),
+                quantity=Decimal(quantity),
+                price=None if price is None else Decimal(price),
+                stop_price=None if stop is None else Decimal(stop),
+                created_ms=created_ms,
+                reason=reason,
+                status=OrderStatus(status),
+                filled=Decimal(filled),
+            )
+            for (
+                bot, number, symbol, side, type_, tif, quantity, price, stop, created_ms, reason, status, filled
+            ) in self._rows(sql, (run_id,))
+        ]  # fmt: skip
+
+    def receipts(self, run_id: str) -> list[Receipt]:
+        """All receipts, in order of (bot, fill number)."""
+        sql = "SELECT body FROM receipts WHERE run_id=? ORDER BY bot, fill_number"
+        decode = msgspec.json.Decoder(Receipt).decode
+        return [decode(body) for (body,) in self._rows(sql, (run_id,))]
+
+    # -- helpers ----------------------------------------------------------------------------------------------------
+
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def _frame(self, table: str, run_id: str, tail: str) -> pl.DataFrame:
+        schema = _FRAMES[table]
+        # Exact amounts are text: CAST makes the floats of a frame.
+        columns = ", ".join(f"CAST({n} AS REAL)" if t == pl.Float64 else n for n, t in schema.items())
+        rows = self._rows(f"SELECT {columns} FROM {table} WHERE run_id=? {tail}", (run_id,))  # noqa: S608
+        if table == "fills":
+            maker = list(schema).index("maker")
+            rows = [(*row[:maker], bool(row[maker]), *row[maker + 1 :]) for row in rows]
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+_RUNS = {
+    "run_id": pl.String,
+    "state": pl.String,
+    "market": pl.String,
+    "source": pl.String,
+    "fleet": pl.String,
+    "created_ms": pl.Int64,
+    "engine_from_ms": pl.Int64,
+    "engine_time_ms": pl.Int64,
+    "bots": pl.Int64,
+    "fills": pl.Int64,
+    "net_pnl_usdt": pl.Float64,
+    "fees_usdt": pl.Float64,
+}

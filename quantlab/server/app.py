@@ -1,0 +1,60 @@
+"""The routes. Reads come from the engine's socket and the ledger; commands go to the socket."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from quantlab.settings import Settings
+
+from quantlab.fleet.control import send
+from quantlab.fleet.process import running
+from quantlab.model import ConfigurationError, ExchangeUnreachable, NotFound, QuantlabError, Refused
+
+_STATUS = ((NotFound, 404), (Refused, 403), (ConfigurationError, 422), (ExchangeUnreachable, 504))
+
+
+class Health(BaseModel):
+    """`engine` is the run that trades here, null when none does."""
+
+    status: Literal["ok"]
+    version: str
+    market: str
+    engine: str | None
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The application for `settings`; it must stand behind `Guard`."""
+    app = FastAPI(title="quantlab", version=version("quantlab"))
+
+    @app.exception_handler(QuantlabError)
+    async def refused(request: Request, error: QuantlabError) -> JSONResponse:
+        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+        return JSONResponse({"detail": str(error)}, status)
+
+    @app.get("/healthz")
+    def health() -> Health:
+        """The server answers, and which run trades."""
+        engine = running(settings.home)
+        return Health(
+            status="ok",
+            version=version("quantlab"),
+            market=settings.market,
+            engine=engine.run_id if engine else None,
+        )
+
+    @app.get("/v1/fleet")
+    def fleet() -> dict[str, Any]:
+        """The running fleet, bot by bot; 404 when none runs."""
+        return send(settings.home, "status")
+
+    @app.post("/v1/fleet/{command}")
+    def command(command: Literal["pause", "resume", "stop", "kill"]) -> dict[str, Any]:
+        """Give the running fleet a command; answers with its state. "kill" cancels, flattens and halts."""
+        answer = send(settings.home, command)
+        return {"run_id": answer["run_id"], "state": answer["state"]}
+
+    return app

@@ -1,0 +1,57 @@
+"""The bearer token: the one from the settings, else a local one made at first start."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import SecretStr
+from quantlab.redact import register_secret
+from quantlab.settings import Settings
+
+from quantlab.model import Refused
+
+#: 32 random bytes in URL-safe base64.
+_STRONG_LENGTH = 43
+_STRONG_DISTINCT = 16
+
+
+def token_of(settings: Settings) -> bytes:
+    """The token that requests must carry: `API_BEARER_TOKEN`, else the local one (made when there is none)."""
+    if settings.api_bearer_token is not None:
+        token = settings.api_bearer_token.get_secret_value()
+    else:
+        token = local_token(settings.home)
+    register_secret(token)
+    return token.encode()
+
+
+def local_token(home: Path) -> str:
+    """The token of this home's own server, in an owner-only file, so that local clients find it by themselves.
+
+    Raises Refused when others can read the file.
+    """
+    path = home / "api-token"
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+        return path.read_text().strip()
+    if state.st_mode & 0o077:
+        raise Refused(f"others can read {path}: remove it, a new token is made at the next start")
+    return path.read_text().strip()
+
+
+def require_strong(token: SecretStr | None, host: str) -> None:
+    """Raise Refused unless `token` is as strong as 32 random bytes: `host` lets other machines ask."""
+    value = token.get_secret_value() if token is not None else ""
+    if len(value) < _STRONG_LENGTH or len(set(value)) < _STRONG_DISTINCT or not value.isascii():
+        made = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        raise Refused(
+            f"serving on {host} lets other machines ask: set API_BEARER_TOKEN in .env to 32 random bytes first "
+            f"(`{made}` makes them), or serve on 127.0.0.1"
+        )
