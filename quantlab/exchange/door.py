@@ -51,6 +51,7 @@ class Door:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.feed.stop()
+        await self._transport.close()
         await self._session.close()
 
     async def venue_clock(self) -> dict[str, Any]:

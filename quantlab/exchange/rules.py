@@ -101,7 +101,7 @@ def frame_fault(command: Any) -> str | None:
     if not isinstance(command, dict):
         return "the frame is not a JSON object"
     method, streams = command.get("method"), command.get("params", [])
-    if method not in STREAM_COMMANDS:
+    if not isinstance(method, str) or method not in STREAM_COMMANDS:
         return f"stream method {method!r} is not {', '.join(sorted(STREAM_COMMANDS))}"
     if extra := command.keys() - {"method", "params", "id"}:
         return f"stream frame has the foreign field {min(extra)!r}"

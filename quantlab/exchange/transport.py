@@ -68,6 +68,12 @@ class Transport:
             self._client = keyless_client(self._config, self._session)
         return self._client
 
+    async def close(self) -> None:
+        """Let the client go; the session is the door's."""
+        if self._client is not None:
+            self._client.timeout_on_exit = 0
+            await self._client.close()
+
     async def _attempt(
         self, path: str, params: Mapping[str, Any], weight: int, deadline: float
     ) -> tuple[Attempt, Failure | None]:
