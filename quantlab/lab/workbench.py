@@ -1,0 +1,181 @@
+"""The workbench: one object through which a notebook sees the market, starts fleets and finds its runs again."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from quantlab.lab.compare import Comparison
+from quantlab.lab.run import Run
+from quantlab.model import NotFound
+from quantlab.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from quantlab.lab.inspect import Depth
+    from quantlab.lab.reader import MarketReader
+
+Market = Literal["mainnet", "testnet", "replay"]
+
+
+class Workbench:
+    """Made by `Workbench.open()`. Its methods return polars frames (`.to_pandas()` where wanted), runs and pictures."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._reader: MarketReader | None = None
+
+    @classmethod
+    def open(cls, market: Market | None = None, root: Path | str | None = None) -> Workbench:
+        """Read `.env` and environment; `market` overrides them. Opens no connection yet.
+
+        Raises ConfigurationError or Refused when the settings are wrong or unsafe.
+        """
+        return cls(load_settings(None if root is None else Path(root), market=market))
+
+    # -- the market -------------------------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> str:
+        """Where prices come from, in words. A replay is asked for it, which may start its venue."""
+        return self._market().label
+
+    def spreads(self, symbols: Sequence[str] | None = None, *, books: int = 20) -> pl.DataFrame:
+        """What it costs to trade now, most traded symbol first.
+
+        Columns: symbol, bid, ask, spread_bps (of the middle), depth_usdt (resting on both sides), depth_basis
+        ("10 bps" around the middle, read for the `books` most traded; "touch" for the rest), volume_24h_usdt,
+        trades_24h, source. Symbols that nobody trades are left out. `symbols` default to all that are quoted in USDT.
+        """
+        from quantlab.lab.inspect import spreads
+
+        return spreads(self._market(), symbols, books=books)
+
+    def depth(self, symbol: str, levels: int = 100) -> Depth:
+        """The order book of `symbol` now, up to `levels` a side: `.frame`, `.plot()`, `.cost_bps(notional_usdt)`."""
+        from quantlab.lab.inspect import depth
+
+        return depth(self._market(), symbol, levels)
+
+    def candles(self, symbol: str, timeframe: str = "1m", hours: float = 24.0) -> pl.DataFrame:
+        """The closed candles of the last `hours` of market time: open_time (UTC), open, high, low, close, volume
+        (base units), source."""
+        from quantlab.lab.inspect import candles
+
+        return candles(self._market(), symbol, timeframe, hours)
+
+    # -- runs -------------------------------------------------------------------------------------------------------
+
+    def launch(
+        self,
+        fleet: Path | str = "notebooks/fleet.toml",
+        *,
+        hours: float | None = None,
+        speed: float | Literal["max"] | None = None,
+        seed: int = 1,
+    ) -> Run:
+        """Start the fleet in the background and return at once.
+
+        The engine is a process of its own: it outlives the cell, the kernel and JupyterLab. `hours` is market time
+        (default: until stopped, or until a replay ends); `speed` market seconds a second, for a replay only. Raises
+        Refused naming the run that is already going on, ConfigurationError naming line and field of a wrong fleet.
+        """
+        from quantlab.lab.launch import launch
+
+        return launch(self.settings, fleet, hours=hours, speed=speed, seed=seed)
+
+    def attach(self, run_id: str | None = None) -> Run:
+        """The run going on here, else the newest; or the one named. After a kernel restart, `lab.attach().panel()`
+        is the panel again. Raises NotFound when there is none."""
+        from quantlab.fleet.process import running
+
+        if run_id is None and (engine := running(self.settings.home)) is not None:
+            run_id = engine.run_id
+        return self.run(run_id or self._latest())
+
+    def runs(self) -> pl.DataFrame:
+        """All runs of this ledger, newest first."""
+        if not self._has_ledger():
+            return pl.DataFrame(schema={"run_id": pl.String, "state": pl.String, "source": pl.String})
+        from quantlab.lab.frames import runs_frame
+
+        return runs_frame(self.settings.home)
+
+    def run(self, run_id: str) -> Run:
+        """The run named. Raises NotFound naming the ones there are."""
+        if not self._has_ledger():
+            raise NotFound("no run yet: lab.launch() starts one")
+        run = Run(self.settings, run_id)
+        run.row()
+        return run
+
+    def compare(self, run_ids: Sequence[str] | None = None) -> Comparison:
+        """Runs side by side with buy-and-hold and cash (default: the newest three). Raises NotFound."""
+        chosen = list(run_ids) if run_ids is not None else self.runs()["run_id"].head(3).to_list()
+        if not chosen:
+            raise NotFound("no run yet to compare: lab.launch() starts one")
+        return Comparison(self.settings.home, chosen)
+
+    def report(self, run_id: str | None = None) -> Path:
+        """The path of the run's `report.html` (default: the newest run), made if it is not there yet."""
+        return self.attach(run_id).report()
+
+    # -- housekeeping -----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection and end the venue that was started to look at. Runs go on."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _market(self) -> MarketReader:
+        if self._reader is None:
+            from quantlab.lab.reader import MarketReader
+
+            self._reader = MarketReader(self.settings)
+        return self._reader
+
+    def _has_ledger(self) -> bool:
+        return (self.settings.home / "quantlab.sqlite").exists()
+
+    def _latest(self) -> str:
+        if not self._has_ledger():
+            raise NotFound("no run yet: lab.launch() starts one")
+        from quantlab.ledger import Ledger
+
+        with Ledger.open(self.settings.home, create=False) as ledger:
+            return ledger.latest_run_id()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='text-align:left;color:#6e7781'>{html.escape(name)}</td>"
+            f"<td style='text-align:left'>{html.escape(str(value))}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table>{rows}</table>"
+
+    def __repr__(self) -> str:
+        return "Workbench(" + ", ".join(f"{name}: {value}" for name, value in self._facts().items()) + ")"
+
+    def _facts(self) -> dict[str, Any]:
+        from quantlab.fleet.process import running
+
+        market = {
+            "mainnet": "mainnet: real prices, simulated fills",
+            "testnet": "TESTNET prices, simulated fills",
+            "replay": "REPLAY: no live prices",
+        }[self.settings.market]
+        if self.settings.market == "replay":
+            where = self.settings.venue_url or "a venue of its own, started when needed"
+            market += f" ({where})"
+        engine = running(self.settings.home)
+        going = f"run {engine.run_id}, process {engine.pid}" if engine else "nothing"
+        return {
+            "market": market,
+            "execution": "paper: no order leaves",
+            "running": going,
+            "runs in the ledger": self.runs().height,
+        }

@@ -1,0 +1,10 @@
+"""Reports: executed notebooks, converted to HTML that opens offline and fetches nothing.
+
+`make_report` is what the command line calls; `open_run`, `figures`, `sections` and `tables` are what the template
+notebooks use, and a notebook of the user's own may.
+"""
+
+from quantlab.report.build import make_report, report_process, scrubbed
+from quantlab.report.data import RunData, open_run
+
+__all__ = ["RunData", "make_report", "open_run", "report_process", "scrubbed"]

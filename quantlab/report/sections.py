@@ -1,0 +1,339 @@
+"""The written parts of a report: headline, statement that no order left, tables, accounting, what is simulated."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+
+from quantlab.report.data import RunData
+from quantlab.report.table import Table, figure_text, number, text
+from quantlab.report.tables import egress_counts, egress_table, slippage_table, strategy_table
+
+#: What no figure above contains, whatever the market.
+LIMITS = (
+    "No order was sent: nobody reacted to these orders, and they took no liquidity from anybody else.",
+    "The queue in front of a resting order is estimated from displayed quantities.",
+    "Withdrawals, deposits, taxes, the time to move money and an exchange's outages are not simulated.",
+    "One window of one market is one sample: it says little about the next.",
+)
+#: What follows from where the prices came from.
+_SOURCE_LIMITS = {
+    "generated": ("All prices are made up. They show that the machinery works, and nothing about any market.",),
+    "candles": (
+        "Prices inside each candle, books and trades are synthesised: spreads and slippage follow the synthesiser.",
+    ),
+    "recording": ("Prices are recorded: the fills are what this model makes of that day.",),
+    "mainnet": (),
+    "testnet": ("Prices of the test network are not those of the market.",),
+}
+#: Longer timelines are cut in the table (not in the picture): the ledger has them all.
+_EVENT_ROWS = 60
+
+
+class Block(str):
+    """A piece of HTML that a notebook shows as such."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def headline(run: RunData) -> Block:
+    """Source, window, result and the statement that no order left."""
+    row, capital = run.row, run.capital
+    net = run.final_equity - capital
+    drawdown = -min(run.curve["drawdown_pct"].to_list(), default=0.0)
+    hold = ""
+    if run.baselines.height:
+        pct = (run.baselines["buy_and_hold"][-1] / capital - 1) * 100
+        hold = f"buy and hold {_signed(pct)} %"
+    traded = run.by_bot.filter(pl.col("fills") > 0).height
+    fees = float(run.by_bot["fees_usdt"].sum())
+    tiles = (
+        (
+            "net result",
+            f"{_signed(net)} USDT",
+            f"{_signed(net / capital * 100 if capital else 0.0)} % · {hold}".rstrip(" ·"),
+        ),
+        ("largest drawdown", f"{drawdown:.2f} %", "of the fleet's equity"),
+        ("bots that traded", f"{traded} of {run.bots.height}", f"{len(set(run.bots['symbol']))} symbols"),
+        ("fills", f"{run.fills.height:,}", f"{run.orders.height:,} orders"),
+        ("fees", f"{fees:,.2f} USDT", "in the asset received"),
+    )
+    cells = "".join(
+        f'<div class="ql-tile"><div class="ql-tile-name">{_e(name)}</div><div class="ql-tile-value">{_e(value)}</div>'
+        f'<div class="ql-tile-note">{_e(note)}</div></div>'
+        for name, value, note in tiles
+    )
+    error = f'<p class="ql-alarm"><b>The run failed:</b> {_e(row.error)}</p>' if row.error else ""
+    return Block(
+        f"{banner(run)}<h1>{_e(row.fleet_name)} <span class='ql-id'>{_e(run.run_id)}</span></h1>"
+        f'<p class="ql-window">{_e(window(run))} · {_e(str(row.state))} · execution: {_e(str(row.execution))}</p>'
+        f'<div class="ql-tiles">{cells}</div>{error}{statement(run)}'
+    )
+
+
+def banner(run: RunData) -> str:
+    """The source, in words that cannot be taken for something else."""
+    kind = "simulated" if run.source.is_simulated else run.source.kind
+    words = {
+        "simulated": "Simulated market",
+        "mainnet": "Real prices, simulated fills",
+        "testnet": "Test network prices, simulated fills",
+    }[kind]
+    return f'<div class="ql-banner ql-{kind}"><b>{_e(words)}</b> {_e(run.label)}</div>'
+
+
+def window(run: RunData) -> str:
+    """From when to when, in engine time."""
+    if run.from_ms is None or run.to_ms is None:
+        return "no market time passed"
+    hours = (run.to_ms - run.from_ms) / 3_600_000
+    return f"{_when(run.from_ms)} to {_when(run.to_ms)} UTC ({hours:.1f} h of market time)"
+
+
+def statement(run: RunData) -> str:
+    """Whether an order left, with the counts of the egress log."""
+    counts = egress_counts(run.egress)
+    orders = max(counts.orders, int(run.requests.get("order_requests", 0)))
+    if not counts.requests and not counts.others:
+        return '<p class="ql-statement ql-open">The egress log of this run is empty: nothing can be said.</p>'
+    refused = f"{counts.refused:,} refused by the guard"
+    if orders or counts.others:
+        return (
+            f'<p class="ql-statement ql-alarm"><b>NOT ONLY READS LEFT.</b> {counts.requests + counts.others:,} '
+            f"requests, {counts.others:,} of them not GET, {orders:,} order requests, {refused}.</p>"
+        )
+    return (
+        f'<p class="ql-statement"><b>No order left:</b> {counts.requests:,} requests, all GET, 0 order requests, '
+        f"{refused}. {counts.commands:,} stream subscriptions. From the egress log of the one door.</p>"
+    )
+
+
+def bot_section(run: RunData) -> Table:
+    """One row a bot."""
+    columns = (
+        text("name", "bot"),
+        text("strategy", "strategy"),
+        text("symbol", "symbol"),
+        text("timeframe", "tf"),
+        number("capital", "capital", 0),
+        number("final_equity", "equity"),
+        number("net_pnl", "net", signed=True),
+        number("net_pct", "%", signed=True),
+        number("max_drawdown_pct", "max dd %"),
+        number("fills", "fills", 0),
+        number("win_rate_pct", "win %", 0),
+        number("fees_usdt", "fees"),
+        number("slippage_bps", "slip bps", 2),
+        text("note", "why it stood aside", wrap=True),
+    )
+    return Table(
+        run.by_bot,
+        columns,
+        source=run.label,
+        caption="USDT. Win %: sales with a gain after fees. Slip: price paid against the middle at the decision, "
+        "weighted by notional; below zero was earned",
+        total=_total(run.by_bot, "name"),
+    )
+
+
+def strategy_section(run: RunData, *, by: str = "strategy") -> Table:
+    """The bots summed up by strategy (or symbol, timeframe)."""
+    columns = (
+        text(by, by),
+        number("bots", "bots", 0),
+        number("traded", "traded", 0),
+        number("capital", "capital", 0),
+        number("net_pnl", "net", signed=True),
+        number("net_pct", "%", signed=True),
+        number("best_pct", "best bot %", signed=True),
+        number("worst_pct", "worst bot %", signed=True),
+        number("max_drawdown_pct", "max dd % of a bot"),
+        number("fills", "fills", 0),
+        number("turnover_usdt", "turnover", 0),
+        number("fees_usdt", "fees"),
+    )
+    frame = strategy_table(run.by_bot, by=by)
+    total = _total(frame, by)
+    caption = "USDT, best result first"
+    if run.source.kind in ("candles", "generated") and "spread_capture" in run.bots["strategy"].to_list():
+        caption += ". The books of this market are synthesised: spread_capture's result is not evidence"
+    return Table(frame, columns, source=run.label, caption=caption, total=total)
+
+
+def slippage_section(run: RunData, *, by: str = "strategy") -> Table:
+    """What was paid against the middle, split into its parts."""
+    columns = (
+        text(by, by),
+        number("fills", "fills", 0),
+        number("maker_pct", "resting %", 0),
+        number("notional_usdt", "notional", 0),
+        number("latency_ms", "latency ms", 0),
+        number("half_spread_bps", "half-spread"),
+        number("latency_bps", "latency"),
+        number("depth_bps", "depth"),
+        number("cost_bps", "sum bps"),
+        number("cost_usdt", "sum USDT"),
+    )
+    return Table(
+        slippage_table(run.slippage, by=by),
+        columns,
+        source=run.label,
+        caption="From the receipts. bps of the middle at the decision, weighted by notional; latency: median of the "
+        "drawn time to the book",
+    )
+
+
+def request_section(run: RunData) -> Table:
+    """What the bots asked of the exchange, and what that cost."""
+    endpoints = run.requests.get("by_endpoint", {})
+    if endpoints:
+        rows = [{"endpoint": name, **counts} for name, counts in endpoints.items()]
+        frame = pl.DataFrame(rows, infer_schema_length=None).sort("weight", descending=True)
+        names = [name for name in ("asked", "sent", "shared", "kept", "weight") if name in frame.columns]
+        total: dict[str, Any] = {"endpoint": "all", **{name: frame[name].sum() for name in names}}
+        peak = run.requests.get("peak_weight_60s", 0)
+        caption = f"Shared: joined a request in flight. Kept: answered from memory. Peak weight in any 60 s: {peak:,}"
+        columns = (text("endpoint", "endpoint"), *(number(name, name, 0) for name in names))
+        return Table(frame, columns, source=run.label, caption=caption, total=total)
+    return egress_section(run)
+
+
+def egress_section(run: RunData) -> Table:
+    """What left, by method and path, from the egress log."""
+    columns = (
+        text("method", "method"),
+        text("host", "host"),
+        text("path", "path"),
+        number("sent", "sent", 0),
+        number("refused", "refused", 0),
+        number("weight", "weight", 0),
+        number("worst_status", "worst status", 0),
+    )
+    return Table(egress_table(run.egress), columns, source=run.label, caption="The egress log: all that left")
+
+
+def events_section(run: RunData) -> Table:
+    """What happened, first the rare."""
+    events = run.notable_events
+    counts = events.group_by("kind").len()
+    rare = counts.filter(pl.col("len") <= 12)["kind"].to_list()
+    shown = events.filter(pl.col("kind").is_in(rare)).head(_EVENT_ROWS)
+    frame = shown.with_columns(time=pl.from_epoch("time_ms", "ms").dt.strftime("%m-%d %H:%M:%S"))
+    others = [f"{n:,} × {kind}" for kind, n in counts.sort("kind").iter_rows() if kind not in rare]
+    caption = "Engine time, UTC"
+    if others:
+        caption += ". Not listed: " + ", ".join(others)
+    columns = (text("time", "time"), text("kind", "event"), text("name", "bot"), text("words", "detail", wrap=True))
+    return Table(frame, columns, source=run.label, caption=caption)
+
+
+def accounting_section(run: RunData) -> Block:
+    """Both sums of the accounts, from the ledger's fills alone, and the engine's own verdict."""
+    books, quote = run.fleet_books, run.quote
+    held: dict[str, Fraction] = {quote: books.cash}
+    for bot, symbol in run.bots.select("bot", "symbol").iter_rows():
+        base = symbol.removesuffix(quote)
+        held[base] = held.get(base, Fraction(0)) + run.books[bot].held
+    off = [bot for bot, sums in run.books.items() if sums.difference]
+    wrong = [asset for asset, sums in run.assets.items() if sums.balance != held.get(asset, Fraction(0))]
+    verdict = run.summary.get("accounting_ok")
+    good = not off and not wrong and verdict is not False
+    words = "The money adds up" if good else "THE MONEY DOES NOT ADD UP"
+    engine = {True: "agree with both", False: "DO NOT AGREE", None: "gave no verdict: the run did not end"}[verdict]
+    lines = (
+        ("cash", books.cash),
+        ("+ positions at cost", books.cost),
+        ("+ fees at the fill's price", books.fees),
+        ("\N{MINUS SIGN} gross realised result", -books.realised),
+    )
+    terms = pl.DataFrame([(name, float(value)) for name, value in lines], schema=["term", "amount"], orient="row")
+    first = Table(
+        terms,
+        (text("term", "the fleet"), number("amount", quote, 8)),
+        source=run.label,
+        caption="The sum holds for each bot by itself, exactly",
+        total={"term": "= starting capital", "amount": float(books.capital)},
+    )
+    flows = [
+        (
+            asset,
+            *(float(v) or None for v in (s.deposits, s.received, -s.given, -s.fees)),
+            float(s.balance),
+            float(held.get(asset, 0)),
+        )
+        for asset, s in sorted(run.assets.items(), key=lambda item: (item[0] != quote, item[0]))
+    ]
+    names = ("deposited", "received", "given", "fees", "balance", "held by bots")
+    second = Table(
+        pl.DataFrame(flows, schema={"asset": pl.String, **dict.fromkeys(names, pl.Float64)}, orient="row"),
+        (text("asset", "asset"), *(number(name, name, 8) for name in names)),
+        source=run.label,
+        caption="Deposits + signed fill quantities \N{MINUS SIGN} fees in that asset = balance",
+    )
+    tone = "ql-statement" if good else "ql-statement ql-alarm"
+    return Block(
+        f'<p class="{tone}"><b>{words}.</b> {len(run.books)} bots checked, {len(off)} off; {len(run.assets)} assets '
+        f"checked, {len(wrong)} off. The engine's own accounts {engine}.</p>"
+        f"{first._repr_html_()}{second._repr_html_()}"
+    )
+
+
+def convention_section(run: RunData) -> Block:
+    """How orders were filled, and what the simulator leaves out."""
+    convention = run.manifest.get("fill_convention", "")
+    limits = "".join(f"<li>{_e(line)}</li>" for line in (*LIMITS, *_SOURCE_LIMITS.get(run.source.kind, ())))
+    return Block(f"<p>{_e(convention)}</p><ul>{limits}</ul>")
+
+
+def settings_section(run: RunData) -> Block:
+    """What the run was made with: seed, hashes, versions and settings without secrets."""
+    row = run.row
+    facts: list[tuple[str, Any]] = [
+        ("run", run.run_id),
+        ("source", f"{run.label} ({run.source.kind})"),
+        ("fleet", f"{row.fleet_name}, SHA-256 {row.fleet_sha256}"),
+        ("seed", row.seed),
+        ("fills, SHA-256", run.summary.get("fills_sha256", "the run did not end")),
+        ("events", f"{run.summary.get('events', 0):,} at {run.summary.get('events_per_second', 0):,} a second"),
+        (
+            "wall time",
+            f"{run.summary.get('wall_seconds', 0):,} s, peak memory {run.summary.get('peak_rss_mb', 0):,} MB",
+        ),
+        ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
+        ("settings", ", ".join(f"{name} {_plain(value)}" for name, value in run.manifest_settings.items())),
+    ]
+    rows = "".join(f'<tr><td>{_e(name)}</td><td class="ql-wrap">{_e(str(value))}</td></tr>' for name, value in facts)
+    return Block(f'<div class="ql-scroll"><table class="ql-table"><tbody>{rows}</tbody></table></div>')
+
+
+def _total(frame: pl.DataFrame, name: str) -> dict[str, Any]:
+    """The last row: what can be added up."""
+    sums = ("capital", "final_equity", "net_pnl", "fills", "fees_usdt", "bots", "traded", "turnover_usdt")
+    total: dict[str, Any] = {column: frame[column].sum() for column in sums if column in frame.columns}
+    total[name] = "fleet"
+    total["net_pct"] = total["net_pnl"] / total["capital"] * 100 if total["capital"] else None
+    return total
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return " ".join(str(part) for part in value) or "none"
+    return str(value)
+
+
+def _signed(value: float) -> str:
+    return figure_text(value, 2, signed=True)
+
+
+def _when(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _e(words: str) -> str:
+    return html.escape(words)
