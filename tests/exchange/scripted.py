@@ -132,3 +132,10 @@ class RecordingSink:
             while not condition(self):
                 self.changed.clear()
                 await self.changed.wait()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until `condition()` is true (5 s at most): for what happens on the other side of a socket."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.005)

@@ -14,7 +14,7 @@ from quantlab.exchange import retry as retry_module
 from quantlab.exchange.rules import VENUE_CLOCK
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable, MalformedMessage
 
-from .scripted import ScriptedExchange, config_for, raw
+from .scripted import ScriptedExchange, config_for, raw, until
 
 KLINES = "/api/v3/klines"
 MINUTE_MS = 60_000
@@ -167,8 +167,7 @@ async def test_a_pause_stops_everything_until_then(door: Door, exchange: Scripte
     exchange.answers[KLINES] = [raw("", status=429, Retry_After="1"), raw(klines(0, 1))]
     loop = asyncio.get_running_loop()
     refused = asyncio.create_task(door.rest.klines("BTCUSDT", "1m"))
-    while not exchange.requests:
-        await asyncio.sleep(0.005)
+    await until(lambda: exchange.requests)
     await asyncio.sleep(0.05)
     before = loop.time()
     other = asyncio.create_task(door.rest.depth("BTCUSDT"))

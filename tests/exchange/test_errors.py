@@ -1,4 +1,4 @@
-"""What the exchange did becomes one of quantlab's errors, in words that say what to do; only what may pass is retried."""
+"""What the exchange did becomes one of quantlab's errors, in words; only what may pass is tried again."""
 
 from __future__ import annotations
 
