@@ -1,0 +1,7 @@
+"""The replay venue: a Binance-compatible exchange on loopback that replays recordings, candles or a generated market."""
+
+from quantlab.venue.process import serve
+from quantlab.venue.server import Venue
+from quantlab.venue.source import Market
+
+__all__ = ["Market", "Venue", "serve"]
