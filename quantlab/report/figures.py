@@ -100,7 +100,7 @@ def strategy_figure(run: RunData) -> Picture:
 
 @drawn
 def trades_figure(run: RunData, *, bots: int = 4) -> Picture:
-    """Purchases and sales on the price, for the bots that traded most (one a symbol where there are enough)."""
+    """Purchases and sales on the price, for the bots that traded most (no symbol and no strategy twice)."""
     chosen = _busiest(run, bots)
     rows = max(1, math.ceil(len(chosen) / 2))
     figure, axes = blank_figure(rows, 2 if len(chosen) > 1 else 1, height=2.5 * rows + 0.2)
@@ -250,14 +250,15 @@ def overlay_figure(curves: Mapping[str, pl.DataFrame], baseline: pl.DataFrame | 
 
 
 def _busiest(run: RunData, count: int) -> list[dict[str, Any]]:
-    """The bots with most fills, no symbol twice while others remain."""
+    """The bots with most fills; no symbol and no strategy twice while others remain."""
     rows = run.by_bot.filter(pl.col("fills") > 0).sort("fills", "bot", descending=[True, False]).to_dicts()
     seen: set[str] = set()
     first: list[dict[str, Any]] = []
     rest: list[dict[str, Any]] = []
     for row in rows:
-        (rest if row["symbol"] in seen else first).append(row)
-        seen.add(row["symbol"])
+        (rest if seen & {row["symbol"], row["strategy"]} else first).append(row)
+        if row is first[-1]:
+            seen |= {row["symbol"], row["strategy"]}
     return (first + rest)[:count]
 
 

@@ -5,13 +5,16 @@ Fills are drawn so that the accounts add up exactly: prices on ticks, fees in th
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
+from pathlib import Path
 from typing import Any
 
-from quantlab.model import Fill, Journal, Order, OrderStatus, OrderType, Receipt, Side
+from quantlab.ledger import BotRow, Ledger, LedgerWriter, RunRow, fills_sha256
+from quantlab.model import Fill, Journal, Order, OrderStatus, OrderType, Receipt, Side, Source
 
 MINUTE_MS = 60_000
 START_MS = 1_700_006_400_000
@@ -119,6 +122,65 @@ def write_sample(journal: Journal, bots: Sequence[SampleBot], *, minutes: int = 
     journal.event(START_MS + 820 * MINUTE_MS, "bot HALTED", 3, {"from": "TRADING", "cause": "drawdown 12 % > 10 %"})
     journal.wait(journal.event(sample.end_ms, "run ended", None, {"why": "end of run"}))
     return sample
+
+
+def write_run(home: Path, run_id: str, *, minutes: int = 240, bots: int = 45, seed: int = 1, **row: Any) -> Sample:
+    """Write a finished run to the ledger of `home`; returns the sample that it holds."""
+    rows = make_bots(bots)
+    toml = "[[bot]]\n"
+    run = RunRow(
+        run_id=run_id,
+        created_ms=START_MS + seed,
+        state="running",
+        market="replay",
+        source=row.pop("source", Source(kind="generated", name=f"seed {seed}")),
+        fleet_name="forty-five",
+        fleet_toml=toml,
+        fleet_sha256=hashlib.sha256(toml.encode()).hexdigest(),
+        seed=seed,
+        settings={"market": "replay", "weight_per_minute": 1200},
+        versions={"python": "3.11"},
+        **row,
+    )
+    with Ledger.open(home) as ledger:
+        ledger.begin_run(
+            run,
+            [
+                BotRow(
+                    bot=bot.index,
+                    name=bot.name,
+                    strategy=bot.strategy,
+                    parameters={},
+                    symbol=bot.symbol,
+                    timeframe=bot.timeframe,
+                    capital=bot.capital,
+                )
+                for bot in rows
+            ],
+        )
+        path = ledger.path
+    with LedgerWriter(path, run_id) as journal:
+        written = write_sample(journal, rows, minutes=minutes, seed=seed)
+        requests = {
+            "asked": 90,
+            "sent": 5,
+            "weight": 40,
+            "peak_weight_60s": 40,
+            "order_requests": 0,
+            "by_endpoint": {"GET /api/v3/klines": {"asked": 80, "sent": 2, "shared": 70, "kept": 8, "weight": 10}},
+        }
+        summary = {
+            "accounting_ok": True,
+            "requests": requests,
+            "events": 700_000,
+            "events_per_second": 20_000,
+            "wall_seconds": 35.0,
+            "peak_rss_mb": 200.0,
+            "fills_sha256": fills_sha256(written.fills),
+            "stood_aside": {bot.name: "no signal in this window" for bot in rows if not bot.trades},
+        }
+        journal.finish(summary, "finished")
+    return written
 
 
 def request(path: str, *, weight: int, wall_ms: int, verdict: str = "sent", method: str = "GET") -> dict[str, Any]:
