@@ -145,8 +145,7 @@ class Engine:
         if self._recorder is not None:
             self._recorder.frame(raw)
         event = self._decode(raw)
-        kind = type(event)
-        if kind is Quote:
+        if type(event) is Quote:
             self.events += 1
             symbol = event.symbol
             self.books[symbol].overlay(event)
@@ -154,18 +153,18 @@ class Engine:
                 self.broker.on_book(symbol)
             if symbol in self._quoters:
                 self._ask_quoters(symbol)
-        elif kind is Trade:
+        elif type(event) is Trade:
             self.events += 1
             if event.time_ms > self.now_ms:
                 self._advance(event.time_ms)
             if event.symbol in self.broker.resting:
                 self.broker.on_trade(event)
-        elif kind is DepthUpdate:
+        elif type(event) is DepthUpdate:
             self.events += 1
             if event.time_ms > self.now_ms:
                 self._advance(event.time_ms)
             self._on_depth(event)
-        elif kind is Candle:
+        elif type(event) is Candle:
             self.events += 1
             self._on_candle(event)
 
@@ -307,9 +306,11 @@ class Engine:
             self.unsettled = True
 
     def _note_sync(self, symbol: str) -> None:
+        """The book of `symbol` is whole: what waited for it goes on."""
         if symbol in self._stale:
             self._stale.discard(symbol)
             self._journal.event(self.now_ms, "in sync", None, {"symbol": symbol})
+        self.broker.on_book(symbol)
         self.desk.flatten_halted(symbol, self.now_ms)
 
     def _ask_quoters(self, symbol: str) -> None:

@@ -12,6 +12,20 @@ from quantlab.venue.source import Market
 
 Params = Mapping[str, str]
 
+_MINI = (
+    "symbol",
+    "openPrice",
+    "highPrice",
+    "lowPrice",
+    "lastPrice",
+    "volume",
+    "quoteVolume",
+    "openTime",
+    "closeTime",
+    "firstId",
+    "lastId",
+    "count",
+)
 INTERVALS = frozenset("1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M".split())
 
 
@@ -85,9 +99,7 @@ def average_price(market: Market, params: Params) -> Any:
 def ticker_24h(market: Market, params: Params) -> Any:
     rows = _each(market, params, market.ticker_24h)
     if params.get("type", "FULL") == "MINI":
-        mini = ("symbol", "openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume", "openTime")
-        mini += ("closeTime", "firstId", "lastId", "count")
-        rows = [{name: row[name] for name in mini} for row in rows]
+        rows = [{name: row[name] for name in _MINI} for row in rows]
     return rows[0] if "symbol" in params else rows
 
 

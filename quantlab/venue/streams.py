@@ -80,7 +80,7 @@ class Connection:
         if transport is None or transport.is_closing() or self.socket.closed:
             return False
         transport.write(b"".join(frames))
-        return transport.get_write_buffer_size() < _BEHIND_BYTES  # type: ignore[attr-defined]
+        return transport.get_write_buffer_size() < _BEHIND_BYTES
 
     def drop(self) -> None:
         """End the connection at once, as a broken line does."""
