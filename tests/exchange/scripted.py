@@ -16,16 +16,17 @@ from aiohttp import WSMsgType, web
 
 from quantlab.exchange import DoorConfig
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 
 class Seen(NamedTuple):
-    """A request as it arrived; `target` is path and query, undecoded."""
+    """A request as it arrived; `target` is path and query, undecoded, `at_s` the loop's time."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
+    at_s: float
 
 
 class ScriptedExchange:
@@ -41,14 +42,17 @@ class ScriptedExchange:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        self.requests.append(Seen(request.method, request.raw_path, dict(request.headers), body))
+        self.requests.append(
+            Seen(request.method, request.raw_path, dict(request.headers), body, asyncio.get_running_loop().time())
+        )
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._stream(request)
         answer = self.answers.get(request.path, {})
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
         if callable(answer):
-            return await answer(request)
+            scripted: web.StreamResponse = await answer(request)
+            return scripted
         if isinstance(answer, web.Response):
             return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         return web.json_response(answer)

@@ -189,7 +189,7 @@ async def test_a_thinking_sink_is_not_silence(exchange: ScriptedExchange) -> Non
     sink.settle = slow  # type: ignore[method-assign]
     async with Door(config_for(exchange.url, silence_s=0.15)) as door, running(door, sink):
         await until(lambda: "settled" in sink.kinds)
-        assert sink.kinds == ["connected", "frame", "settled"]
+    assert sink.kinds[:3] == ["connected", "frame", "settled"]
 
 
 async def test_many_streams_are_subscribed_in_batches(door: Door, exchange: ScriptedExchange, monkeypatch: Any) -> None:
