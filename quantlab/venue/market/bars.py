@@ -17,7 +17,7 @@ from quantlab.venue.market.plan import SLOT_MS, HourPlan
 
 _CELLS = HOUR_MS // MINUTE_MS
 _SLOTS = MINUTE_MS // SLOT_MS
-_NEVER = np.int64(1) << np.int64(62)
+_NEVER = 1 << 62
 #: Weeks start on Monday, and 1970 began on a Thursday.
 _WEEK_OFFSET_MS = 4 * DAY_MS
 
@@ -58,10 +58,12 @@ class Carry:
 
 
 def empty_bars(shape: tuple[int, ...]) -> Bars:
-    whole, real = (lambda value: np.full(shape, value, np.int64)), (lambda: np.zeros(shape))
+    def whole(value: int) -> Ints:
+        return np.full(shape, value, np.int64)
+
     return Bars(
         open=whole(-1), high=whole(-1), low=whole(_NEVER), close=whole(-1), lots=whole(0), taker_lots=whole(0),
-        quote=real(), taker_quote=real(), trades=whole(0), first=whole(-1), last=whole(-1),
+        quote=np.zeros(shape), taker_quote=np.zeros(shape), trades=whole(0), first=whole(-1), last=whole(-1),
     )  # fmt: skip
 
 
@@ -138,7 +140,10 @@ def trades_bar(plan: HourPlan, first: int, last: int, first_id: int) -> Bars:
     price, lots = trades.price[first:last], trades.lots[first:last]
     bought = ~trades.buyer_is_maker[first:last]
     worth = price.astype(np.float64) * lots
-    whole = lambda value: np.array([value], np.int64)  # noqa: E731
+
+    def whole(value: object) -> Ints:
+        return np.array([value], np.int64)
+
     return Bars(
         open=whole(price[0]), high=whole(price.max()), low=whole(price.min()), close=whole(price[-1]),
         lots=whole(lots.sum()), taker_lots=whole(lots[bought].sum()),

@@ -49,9 +49,7 @@ class CellSource:
     Raises ConfigurationError when a candle from `checked_ms` on lies off the grid; those before are rounded to it.
     """
 
-    def __init__(
-        self, table: CandleTable, grid: Grid, seed: int, *, from_ms: int, checked_ms: int, to_ms: int
-    ) -> None:
+    def __init__(self, table: CandleTable, grid: Grid, seed: int, *, from_ms: int, checked_ms: int, to_ms: int) -> None:
         rows = table.rows(from_ms - from_ms % table.base_ms, to_ms)
         checked = table.rows(checked_ms, to_ms)
         times = table.open_ms
@@ -125,9 +123,7 @@ class CellSource:
             return Cells((minute[row] + place) * MINUTE_MS, o, h, l, rows.close[row], volume, rows.row[row])
         owner, index = offsets(active)
         at = minute[owner] + index
-        prices = walk(
-            active, rows.open, rows.high, rows.low, rows.close, draw(candle, minute), draw(point, at)
-        )
+        prices = walk(active, rows.open, rows.high, rows.low, rows.close, draw(candle, minute), draw(point, at))
         lots = deal(rows.volume, active, lognormal(draw(weight, at), 0.8))
         price = rows.close[row].copy()
         volume = np.zeros(len(row), np.int64)

@@ -51,12 +51,14 @@ def uniform(hashes: Hashes) -> Floats:
 
 def normal(hashes: Hashes) -> Floats:
     """Standard normal from 1,024 equally likely values: no library's `log` can change a bit of it."""
-    return _normal_table()[hashes >> np.uint64(64 - _TABLE_BITS)]
+    values: Floats = _normal_table()[hashes >> np.uint64(64 - _TABLE_BITS)]
+    return values
 
 
 def lognormal(hashes: Hashes, sigma: float) -> Floats:
     """Median 1, shape `sigma`, from 1,024 equally likely values."""
-    return _lognormal_table(sigma)[hashes >> np.uint64(64 - _TABLE_BITS)]
+    values: Floats = _lognormal_table(sigma)[hashes >> np.uint64(64 - _TABLE_BITS)]
+    return values
 
 
 @cache

@@ -103,9 +103,7 @@ def generate(seed: int, start_ms: int, end_ms: int) -> list[CandleTable]:
     heard = np.ones(count, bool)
     outage = history + _OUTAGE_AT_MS // MINUTE_MS
     heard[outage : outage + _OUTAGE_MINUTES] = False
-    return [
-        _candles(species, seed, minutes, market, crash, volatility, heard, history) for species in SPECIES
-    ]
+    return [_candles(species, seed, minutes, market, crash, volatility, heard, history) for species in SPECIES]
 
 
 def _candles(

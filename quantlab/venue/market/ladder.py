@@ -44,7 +44,9 @@ class Touches:
         return self.time_ms, self.bid, self.bid_lots, self.ask, self.ask_lots
 
 
-NOTHING = Touches(*(np.zeros(1, np.int64) for _ in range(5)))
+def nothing(time_ms: int) -> Touches:
+    """An empty book."""
+    return Touches(np.array([time_ms]), *(np.zeros(1, np.int64) for _ in range(4)))
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Ladder:
 
     def book(self, touch: Touches) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Bids and asks of the single moment `touch`, as (ticks, lots), best first."""
-        bids = self.changes(touch.after(NOTHING), is_bid=True)
-        asks = self.changes(touch.after(NOTHING), is_bid=False)
+        moments = touch.after(nothing(int(touch.time_ms[0])))
+        bids, asks = self.changes(moments, is_bid=True), self.changes(moments, is_bid=False)
         return _levels(bids), _levels(asks)
 
     def changes(self, touches: Touches, *, is_bid: bool) -> Changes:
@@ -113,12 +115,14 @@ class Ladder:
 
     def _lots(self, price: Ints, time: Ints, is_bid: bool) -> Ints:
         phase = draw(self._phase, price) % np.uint64(_EPOCH_MS)
-        epoch = (phase.astype(np.int64) + time) // _EPOCH_MS
+        phase_ms = phase.astype(np.int64)
+        epoch = (phase_ms + time) // _EPOCH_MS
         shape = lognormal(draw(self._size, (price * 2 + is_bid) * 0x100000001B3 + epoch), _SIGMA)
-        hours = (time - _EPOCH_MS) // HOUR_MS  # a size is of the hour in which its five minutes surely began
-        known = {hour: self._liquidity.at(hour * HOUR_MS).touch_lots for hour in np.unique(hours).tolist()}
-        hour_lots = np.array([known[hour] for hour in np.ravel(hours).tolist()]).reshape(hours.shape)
-        return np.maximum(1, (shape * hour_lots * _OF_TOUCH).astype(np.int64))
+        hour = (epoch * _EPOCH_MS - phase_ms) // HOUR_MS  # in which these five minutes began
+        first = int(hour.min())
+        known = np.array([self._liquidity.at(h * HOUR_MS).touch_lots for h in range(first, int(hour.max()) + 1)])
+        lots: Ints = np.maximum(1, (shape * known[hour - first] * _OF_TOUCH).astype(np.int64))
+        return lots
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,8 @@ class _Side:
         """Whether `price` is one of the lattice prices behind `top`."""
         index, first = price // gap, self._first(top, gap)
         away = first - index if self.is_bid else index - first
-        return (price % gap == 0) & (away >= 0) & (away < LEVELS) & (price >= 1)
+        found: npt.NDArray[np.bool_] = (price % gap == 0) & (away >= 0) & (away < LEVELS) & (price >= 1)
+        return found
 
     def _first(self, top: Ints, gap: Ints) -> Ints:
         return (top - 1) // gap if self.is_bid else top // gap + 1

@@ -143,7 +143,8 @@ class Planner:
         u = uniform(draw(self._key["spread"], point * 2 + 1))
         tail = np.where(u > 0.9, _TAIL_FROM_BPS * _TAIL_GROWTH ** ((u - 0.9) / 0.09), 0.0)
         bps = (median_bps[cell] * shape) + tail * np.maximum(median_bps[cell], 1.0)
-        return np.maximum(1, np.rint(bps / tick_bps[cell])).astype(np.int64)
+        ticks: Ints = np.maximum(1, np.rint(bps / tick_bps[cell])).astype(np.int64)
+        return ticks
 
     def _quotes(
         self, cells: Cells, trades: Trades, spreads: Ints, liquidity: Liquidity, tick_bps: Floats

@@ -24,7 +24,7 @@ from quantlab.venue.market.cells import CellSource
 from quantlab.venue.market.draws import Ints
 from quantlab.venue.market.filters import Grid
 from quantlab.venue.market.history import KlineHistory, offered
-from quantlab.venue.market.ladder import NOTHING, Ladder, Touches
+from quantlab.venue.market.ladder import Ladder, Touches, nothing
 from quantlab.venue.market.liquidity import LiquidityTable
 from quantlab.venue.market.plan import IDS_PER_MINUTE, SLOT_MS, HourPlan, Planner
 from quantlab.venue.market.wire import Wire
@@ -69,7 +69,7 @@ class Tape:
         self._slots = empty_bars((60, 6))
         self._first_id = self._next_id = 1
         self._tail: list[tuple[Ints, ...]] = []
-        self._touch, self._book_id = NOTHING, start_ms // MINUTE_MS * IDS_PER_MINUTE
+        self._touch, self._book_id = nothing(start_ms), start_ms // MINUTE_MS * IDS_PER_MINUTE
         self._quote: tuple[int, int, int, int, int] | None = None
         self._carries: dict[str, Carry] = {}
         self._next_carries: dict[str, Carry] = {}
@@ -256,7 +256,7 @@ class Tape:
     # Inside
 
     def _require(self) -> HourPlan:
-        assert self._plan is not None  # noqa: S101 - set by the first load, in __init__
+        assert self._plan is not None  # set by the first load, in __init__
         return self._plan
 
     def _leave(self) -> None:
@@ -332,14 +332,24 @@ class Tape:
         rows = table.rows(from_ms, to_ms - table.base_ms + 1)
         if rows.start >= rows.stop:
             return None
-        prices = (table.open[rows][0], table.high[rows].max(), table.low[rows].min(), table.close[rows][-1])
-        ticks = [np.array([round(float(price) / grid.tick)], np.int64) for price in prices]
-        lots = (table.volume[rows].sum(), history.taker_volume[rows].sum())
-        volumes = [np.array([round(float(volume) / grid.step)], np.int64) for volume in lots]
         value = grid.tick * grid.step
-        worth = [np.array([float(q[rows].sum()) / value]) for q in (history.quote, history.taker_quote)]
-        count = np.array([int(history.trades[rows].sum())], np.int64)
-        return Bars(*ticks, *volumes, *worth, count, np.array([-1]), np.array([-1]))
+
+        def whole(amount: float, unit: float) -> Ints:
+            return np.array([round(amount / unit)])
+
+        return Bars(
+            open=whole(float(table.open[rows][0]), grid.tick),
+            high=whole(float(table.high[rows].max()), grid.tick),
+            low=whole(float(table.low[rows].min()), grid.tick),
+            close=whole(float(table.close[rows][-1]), grid.tick),
+            lots=whole(float(table.volume[rows].sum()), grid.step),
+            taker_lots=whole(float(history.taker_volume[rows].sum()), grid.step),
+            quote=history.quote[rows].sum(keepdims=True) / value,
+            taker_quote=history.taker_quote[rows].sum(keepdims=True) / value,
+            trades=history.trades[rows].sum(keepdims=True),
+            first=np.array([-1]),
+            last=np.array([-1]),
+        )
 
     def _forming(self, interval: str, now_ms: int) -> Bars | None:
         """The candle of `interval` that `now_ms` lies in, from what happened before `now_ms`; None when nothing did."""
@@ -375,4 +385,3 @@ def stream_suffix(stream: str) -> tuple[str, str]:
     """("BTCUSDT", "depth@100ms") of "btcusdt@depth@100ms"."""
     symbol, _, suffix = stream.partition("@")
     return symbol.upper(), suffix
-

@@ -7,6 +7,7 @@ A frame is formatted from a template that is made once a symbol: about a microse
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ _PRICE = "%d.%08d"
 
 def decimal(units: int) -> str:
     """`units` of 1e-8 with eight decimals."""
-    return "%d.%08d" % divmod(units, UNITS)
+    whole, rest = divmod(units, UNITS)
+    return f"{whole}.{rest:08d}"
 
 
 class Wire:
@@ -34,9 +36,7 @@ class Wire:
         name = grid.symbol
         p = f'"{_PRICE}"'
         self._quote = f'{{"u":%d,"s":"{name}","b":{p},"B":{p},"a":{p},"A":{p}}}'.encode()
-        self._trade = (
-            f'{{"e":"trade","E":%d,"s":"{name}","t":%d,"p":{p},"q":{p},"T":%d,"m":%s,"M":true}}'
-        )
+        self._trade = f'{{"e":"trade","E":%d,"s":"{name}","t":%d,"p":{p},"q":{p},"T":%d,"m":%s,"M":true}}'
         self._agg_trade = (
             f'{{"e":"aggTrade","E":%d,"s":"{name}","a":%d,"p":{p},"q":{p},"f":%d,"l":%d,"T":%d,"m":%s,"M":true}}'
         )
@@ -64,9 +64,7 @@ class Wire:
         told = (trades.time_ms + 1).tolist()
         side = [_FLAG[sold] for sold in trades.buyer_is_maker.tolist()]
         template = self._trade
-        columns = zip(
-            told, ids, *self._price(trades.price), *self._quantity(trades.lots), times, side, strict=True
-        )
+        columns = zip(told, ids, *self._price(trades.price), *self._quantity(trades.lots), times, side, strict=True)
         return [(template % row).encode() for row in columns]
 
     def agg_trades(self, trades: Trades, first_id: int) -> list[bytes]:
@@ -87,7 +85,9 @@ class Wire:
         template = self._depth
         return [(template % row).encode() for row in zip(times.tolist(), starts, ends, *sides, strict=True)]
 
-    def klines(self, bars: Bars, told: Ints, opens: Ints, ends: Ints, interval: str, closed: Iterable[bool]) -> list[bytes]:
+    def klines(
+        self, bars: Bars, told: Ints, opens: Ints, ends: Ints, interval: str, closed: Iterable[bool]
+    ) -> list[bytes]:
         """One frame a bar; `told` is the event time, `opens` and `ends` the first and last ms of each candle."""
         value = self.grid.tick * self.grid.step
         columns = zip(
@@ -129,4 +129,4 @@ class Wire:
         rows = zip(*self._price(side.price), *self._quantity(side.lots), strict=True)
         levels = [template % row for row in rows]
         borders = np.searchsorted(side.step, np.arange(count + 1)).tolist()
-        return [",".join(levels[a:b]) for a, b in zip(borders[:-1], borders[1:], strict=True)]
+        return [",".join(levels[a:b]) for a, b in pairwise(borders)]
