@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 
-from quantlab.report import RunData
+from quantlab.model import Source
+from quantlab.report import RunData, short_source
 
 _STATUS = {
     "bot": pl.Int64,
@@ -26,21 +28,22 @@ _STATUS = {
 }
 
 
-def readable(frame: pl.DataFrame, source: str) -> pl.DataFrame:
-    """Every `<name>_ms` that is a moment becomes `<name>` as a UTC date; `source` is appended."""
+def readable(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """`frame` with its moments as dates, and its source in the last column."""
+    return dated(frame).with_columns(source=pl.lit(short_source(source)))
+
+
+def dated(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every `<name>_ms` that is a moment becomes `<name>` as a UTC date."""
     moments = [name for name in frame.columns if name.endswith("_ms")]
     dates = [pl.from_epoch(pl.col(name), "ms").dt.replace_time_zone("UTC").alias(name) for name in moments]
-    return (
-        frame.with_columns(dates)
-        .rename({name: name.removesuffix("_ms") for name in moments})
-        .with_columns(source=pl.lit(source))
-    )
+    return frame.with_columns(dates).rename({name: name.removesuffix("_ms") for name in moments})
 
 
 def live_status(status: dict[str, Any]) -> pl.DataFrame:
     """The engine's answer to "status" as one row a bot."""
     rows = [{name: bot[name] for name in _STATUS} for bot in status["bots"]]
-    return readable(pl.DataFrame(rows, schema=_STATUS, orient="row"), status["source"]["kind"])
+    return readable(pl.DataFrame(rows, schema=_STATUS, orient="row"), msgspec.convert(status["source"], Source))
 
 
 def past_status(run: RunData) -> pl.DataFrame:
@@ -65,7 +68,7 @@ def past_status(run: RunData) -> pl.DataFrame:
         )
         for row in run.by_bot.iter_rows(named=True)
     ]
-    return readable(pl.DataFrame(rows, schema=_STATUS, orient="row"), run.source.kind)
+    return readable(pl.DataFrame(rows, schema=_STATUS, orient="row"), run.source)
 
 
 def runs_frame(home: Path) -> pl.DataFrame:
@@ -73,4 +76,4 @@ def runs_frame(home: Path) -> pl.DataFrame:
     from quantlab.ledger import Ledger
 
     with Ledger.open(home, create=False) as ledger:
-        return ledger.runs()
+        return dated(ledger.runs())

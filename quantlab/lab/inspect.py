@@ -43,7 +43,7 @@ def spreads(market: MarketReader, symbols: Sequence[str] | None, *, books: int) 
                 held[symbol] = book = Book(instruments[symbol])
                 book.snapshot(decode_depth(answer, instruments[symbol]))
         table = spread_table(tickers, held)
-    return table.with_columns(source=pl.lit(market.label))
+    return table.with_columns(source=pl.lit(market.short))
 
 
 @drawn
@@ -54,7 +54,9 @@ def spread_figure(table: pl.DataFrame, *, label: int = 14) -> Picture:
     live = table.filter((pl.col("spread_bps") > 0) & (pl.col("volume_24h_usdt") > 0))
     axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.grid(axis="both")
+    axis.grid(visible=True, axis="both")
+    axis.xaxis.set_major_formatter(lambda value, _: _amount(value))
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.scatter(live["volume_24h_usdt"], live["spread_bps"], s=22, color=BLUE, alpha=0.75, linewidths=0)
     for row in live.head(label).iter_rows(named=True):
         axis.annotate(row["symbol"].removesuffix("USDT"), (row["volume_24h_usdt"], row["spread_bps"]),
@@ -121,7 +123,7 @@ def depth(market: MarketReader, symbol: str, levels: int) -> Depth:
     frame = pl.DataFrame(
         rows, schema={"side": pl.String, "price": pl.Float64, "quantity": pl.Float64}, orient="row"
     ).with_columns(
-        cumulative_usdt=(pl.col("price") * pl.col("quantity")).cum_sum().over("side"), source=pl.lit(market.label)
+        cumulative_usdt=(pl.col("price") * pl.col("quantity")).cum_sum().over("side"), source=pl.lit(market.short)
     )
     if frame["side"].n_unique() < 2:
         raise NotFound(f"{symbol} has an empty side: nobody makes a market in it now")
@@ -139,7 +141,7 @@ def cost_table(market: MarketReader, symbols: Sequence[str], notional_usdt: floa
             "sell_bps": [book.cost_bps(notional_usdt, "sell") for book in books],
         },
         schema_overrides={"buy_bps": pl.Float64, "sell_bps": pl.Float64},
-    ).with_columns(notional_usdt=pl.lit(float(notional_usdt)), source=pl.lit(market.label))
+    ).with_columns(notional_usdt=pl.lit(float(notional_usdt)), source=pl.lit(market.short))
 
 
 def candles(market: MarketReader, symbol: str, timeframe: str, hours: float) -> pl.DataFrame:
@@ -169,8 +171,16 @@ def candles(market: MarketReader, symbol: str, timeframe: str, hours: float) -> 
         pl.DataFrame([[getattr(row, name) for name in columns] for row in rows], schema=columns, orient="row")
         .with_columns(pl.from_epoch("open_time_ms", "ms").dt.replace_time_zone("UTC"))
         .rename({"open_time_ms": "open_time"})
-        .with_columns(source=pl.lit(market.label))
+        .with_columns(source=pl.lit(market.short))
     )
+
+
+def _amount(value: float) -> str:
+    """10,000,000 as "10M"."""
+    for unit, words in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{words}"
+    return f"{value:g}"
 
 
 def _source(table: pl.DataFrame) -> str:

@@ -51,6 +51,13 @@ class MarketReader:
         """Where the prices come from, in words."""
         return self.source.label()
 
+    @property
+    def short(self) -> str:
+        """The same, as the `source` column of frames has it."""
+        from quantlab.report import short_source
+
+        return short_source(self.source)
+
     def ask(self, question: Callable[[Door], Awaitable[T]]) -> T:
         """Run `question` against the door and wait for its answer. Raises the door's errors."""
 

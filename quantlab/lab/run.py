@@ -108,8 +108,10 @@ class Run:
 
     def bots(self) -> pl.DataFrame:
         """The bots with their results so far: capital, equity, net, drawdown, fills, win rate, fees, slippage."""
+        from quantlab.lab.frames import readable
+
         data = self.data()
-        return data.by_bot.with_columns(source=pl.lit(data.source.kind))
+        return readable(data.by_bot, data.source)
 
     def fills(self) -> pl.DataFrame:
         """Every fill."""
@@ -208,8 +210,7 @@ class Run:
         from quantlab.ledger import Ledger
 
         with Ledger.open(self.settings.home, create=False) as ledger:
-            source = ledger.run(self.id).source
-            return readable(getattr(ledger, name)(self.id), source.kind)
+            return readable(getattr(ledger, name)(self.id), ledger.run(self.id).source)
 
     def _fleet_file(self) -> Path:
         """The fleet as this run had it, as a file again."""

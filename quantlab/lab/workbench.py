@@ -17,6 +17,7 @@ from quantlab.settings import Settings, load_settings
 if TYPE_CHECKING:
     from quantlab.lab.inspect import Depth
     from quantlab.lab.reader import MarketReader
+    from quantlab.report.picture import Picture
 
 Market = Literal["mainnet", "testnet", "replay"]
 
@@ -53,6 +54,22 @@ class Workbench:
         from quantlab.lab.inspect import spreads
 
         return spreads(self._market(), symbols, books=books)
+
+    def spread_plot(self, table: pl.DataFrame | None = None) -> Picture:
+        """Spread against 24 h volume, one dot a symbol; `table` is what `spreads` gave (default: asked now)."""
+        from quantlab.lab.inspect import spread_figure
+
+        return spread_figure(self.spreads() if table is None else table)
+
+    def order_cost(self, symbols: Sequence[str], notional_usdt: float = 1_000.0) -> pl.DataFrame:
+        """What a market order of `notional_usdt` would pay now against the middle, before fees.
+
+        Columns: symbol, buy_bps, sell_bps (null where the nearest 100 levels do not hold that much), notional_usdt,
+        source.
+        """
+        from quantlab.lab.inspect import cost_table
+
+        return cost_table(self._market(), symbols, notional_usdt)
 
     def depth(self, symbol: str, levels: int = 100) -> Depth:
         """The order book of `symbol` now, up to `levels` a side: `.frame`, `.plot()`, `.cost_bps(notional_usdt)`."""

@@ -8,7 +8,7 @@ from functools import reduce
 
 import polars as pl
 
-from quantlab.report.data import RunData
+from quantlab.report.data import RunData, short_source
 from quantlab.report.figures import overlay_figure
 from quantlab.report.picture import Picture
 from quantlab.report.sections import Block, banner, window
@@ -88,7 +88,7 @@ def bot_table(runs: Sequence[RunData]) -> Table:
 
 def _rows(run: RunData) -> list[tuple[object, ...]]:
     capital = run.capital
-    place = (run.source.kind, run.row.fleet_name, run.from_ms, run.to_ms, capital)
+    place = (short_source(run.source), run.row.fleet_name, run.from_ms, run.to_ms, capital)
     traded = run.by_bot.filter(pl.col("fills") > 0).height
     fees = float(run.by_bot["fees_usdt"].sum())
     sha = str(run.summary.get("fills_sha256", ""))

@@ -186,6 +186,11 @@ class RunData:
         return {bot: Fraction(str(capital)) for bot, capital in self.bots.select("bot", "capital").iter_rows()}
 
 
+def short_source(source: Source) -> str:
+    """The source in as few words as are clear: "generated: seed 1", "candles: 1m_2021-04", "mainnet"."""
+    return source.kind if source.kind in source.name else f"{source.kind}: {source.name}"
+
+
 def _detail(detail: Any) -> dict[str, Any]:
     if isinstance(detail, str):
         detail = json.loads(detail) if detail else {}
@@ -200,4 +205,4 @@ def _homes() -> list[Path]:
     return [folder / name for folder in (here, *here.parents) for name in _HOMES]
 
 
-__all__ = ["FLEET", "RunData", "open_run"]
+__all__ = ["FLEET", "RunData", "open_run", "short_source"]

@@ -137,7 +137,7 @@ def costs_figure(run: RunData) -> Picture:
     figure, axes = blank_figure(1, 2, height=height, gridspec_kw={"width_ratios": [1, 1.35]})
     left, right = axes[0]
     for axis in (left, right):
-        axis.grid(axis="x")
+        axis.grid(visible=True, axis="x")
         axis.grid(visible=False, axis="y")
     y = list(range(spreads.height))
     left.hlines(y, spreads["p10_bps"], spreads["p90_bps"], color=SKY, linewidth=4)

@@ -69,9 +69,10 @@ class Table:
         self.total = total
 
     def write_csv(self, path: Path | str) -> Path:
-        """Write the whole frame as CSV, its source in the last column; returns the path."""
+        """Write the whole frame as CSV, with its source in a column; returns the path."""
         path = Path(path)
-        self.frame.with_columns(source=pl.lit(self.source)).write_csv(path)
+        named = "source" in self.frame.columns
+        (self.frame if named else self.frame.with_columns(source=pl.lit(self.source))).write_csv(path)
         return path
 
     def _repr_html_(self) -> str:
