@@ -271,7 +271,7 @@ class _Bar:
         self._last = ""
 
     def show(self, status: dict[str, Any] | None) -> None:
-        if status is None:
+        if status is None or not status["engine_time_ms"]:
             return self._draw("starting")
         progress = status["progress"]
         bar = ""

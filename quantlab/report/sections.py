@@ -110,7 +110,8 @@ def statement(run: RunData) -> str:
         )
     return (
         f'<p class="ql-statement"><b>No order left:</b> {counts.requests:,} requests, all GET, 0 order requests, '
-        f"{refused}. {counts.commands:,} stream subscriptions. From the egress log of the one door.</p>"
+        f"{refused}; {counts.commands:,} stream command{'' if counts.commands == 1 else 's'}. From the egress log of "
+        "the one door.</p>"
     )
 
 
