@@ -192,7 +192,8 @@ class SimulatedExchange:
             if other is not working and other.order.type in CONDITIONAL and other.order.side is order.side:
                 self._settle(other, Outcome(OrderStatus.EXPIRED))
         self._leave(working)
-        working.arrival = touch(book, working.instrument)
+        # The decision to trade falls now, at the exchange: what the price did since the bot set the stop is no cost.
+        working.decision = working.arrival = touch(book, working.instrument)
         if self._affords(working, book):
             self._take(working, book)
         else:
