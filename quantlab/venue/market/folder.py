@@ -31,6 +31,8 @@ def open_folder(
 ) -> SyntheticMarket:
     """Open `folder` as a market of `hours` (24) from `from_ms` (seven days after its first candle).
 
+    Tick and step come from `exchange_info`; with `derive_filters` from the decimals of the candles, whatever it says.
+
     Raises NotFound when folder, files, asked symbols or candles in the window are missing; ConfigurationError when a
     file is damaged, off the grid, or no grid is given. Symbols that nobody asked for by name are left out instead.
     """
@@ -39,7 +41,7 @@ def open_folder(
         raise ConfigurationError(
             f"{folder}: candles do not say their tick and step; give --exchange-info FILE, or --derive-filters"
         )
-    body = read_exchange_info(exchange_info) if exchange_info is not None else None
+    body = None if exchange_info is None or derive_filters else read_exchange_info(exchange_info)
     base_ms = _common_timeframe(files)
     start_ms, end_ms = _window(folder, files, base_ms, from_ms, hours)
 
@@ -89,7 +91,7 @@ def _window(
     if not spans:
         raise NotFound(f"{folder}: no candles in any file")
     first, last = min(span[0] for span in spans), max(span[1] for span in spans) + base_ms
-    length = int((hours or DEFAULT_HOURS) * HOUR_MS)
+    length = int((DEFAULT_HOURS if hours is None else hours) * HOUR_MS)
     if length < base_ms:
         raise ConfigurationError(f"{hours} hours are less than one candle of {base_ms // 60_000} minutes")
     if from_ms is None:

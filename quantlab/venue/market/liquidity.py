@@ -2,7 +2,7 @@
 
 Spread against daily volume: medians of 371 live USDT pairs, `GET /api/v3/ticker/24hr` of 2024-01-05 (20 bps at 0.1
 million USDT a day, 6 at 10 million, 1 tick for the largest). Size at the touch: the same answer and recorded frames of
-2024-08-08; 3 to 10 % of a minute's volume, and about 150 USDT where hardly anything trades.
+2024-08-08; about 3 % of a minute's volume in large pairs, and 150 USDT or more where hardly anything trades.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from quantlab.venue.market.candles import CandleTable
 from quantlab.venue.market.filters import Grid
 
 _DAILY_VOLUME = np.log([1e5, 1e6, 1e7, 5e7, 1e8, 3e8, 1e9, 3e9])
-_SPREAD_BPS = np.log([20.0, 11.0, 6.0, 2.9, 1.6, 0.6, 0.1, 0.01])
+_SPREAD_BPS = np.log([20.0, 11.0, 6.0, 2.9, 1.6, 0.6, 0.05, 0.002])
 #: What one unit of a quote asset is roughly worth in USDT: only to place a pair in the table above.
 _ROUGH_WORTH = {"BTC": 50_000.0, "ETH": 2_500.0, "BNB": 500.0, "TRY": 0.03, "BRL": 0.2}
-_TOUCH_SHARE = 0.05
+_TOUCH_SHARE = 0.03
 _TOUCH_FLOOR_USDT = 150.0
 _TRAILING_MS = 6 * HOUR_MS
 _LEVEL_SPACING_BPS = 2.5

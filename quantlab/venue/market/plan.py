@@ -226,7 +226,7 @@ class Planner:
 
     def _sizes(self, name: str, level: Ints, time: Ints, touch_lots: float) -> Ints:
         """Lots at a touch: they stand for three seconds at a price, then are drawn anew."""
-        shape = lognormal(draw(self._key[name], level * 1_000_003 + time // 3_000), 1.1)
+        shape = lognormal(draw(self._key[name], level * 1_000_003 + time // 3_000), 0.9)
         return np.maximum(1, (shape * touch_lots).astype(np.int64))
 
 

@@ -72,6 +72,7 @@ def test_a_candle_off_the_grid_stops_with_symbol_and_date(
     file.write_text(json.dumps(exchange_info_of([symbol_row("AAA", "USDT", *decimals)], START_MS)))
     with pytest.raises(ConfigurationError, match=words):
         opened(folder(tmp_path, AAAUSDT=frame()), exchange_info=file, derive_filters=False)
+    assert opened(tmp_path, exchange_info=file, derive_filters=True).symbols == ("AAAUSDT",)
 
 
 def _swap(rows: Frame, at: int, **values: float | int | None) -> Frame:
@@ -122,15 +123,17 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     folder(tmp_path, AAAUSDT=frame())
     with pytest.raises(ConfigurationError, match=r"--exchange-info FILE, or --derive-filters"):
         opened(tmp_path, derive_filters=False)
+    with pytest.raises(ConfigurationError, match="less than one candle"):
+        opened(tmp_path, hours=0)
     with pytest.raises(NotFound, match=r"ZZZUSDT; there are AAAUSDT"):
         opened(tmp_path, symbols=["ZZZUSDT"])
     with pytest.raises(NotFound, match=r"no candle at 2026.*it holds 2025-06-02 09:00 UTC to 2025-06-02 12:00 UTC"):
         opened(tmp_path, from_ms=START_MS + 300 * DAY_MS)
     with pytest.raises(NotFound, match="no such exchangeInfo"):
-        opened(tmp_path, exchange_info=tmp_path / "none.json")
+        opened(tmp_path, exchange_info=tmp_path / "none.json", derive_filters=False)
     (tmp_path / "bad.json").write_text('{"code": 0, "msg": "restricted location"}')
     with pytest.raises(ConfigurationError, match="not an exchangeInfo answer"):
-        opened(tmp_path, exchange_info=tmp_path / "bad.json")
+        opened(tmp_path, exchange_info=tmp_path / "bad.json", derive_filters=False)
     (tmp_path / "CCCUSDT.parquet").write_bytes(b"not parquet")
     with pytest.raises(ConfigurationError, match=r"CCCUSDT\.parquet: not a readable Parquet"):
         opened(tmp_path)
