@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -113,7 +113,7 @@ def _typed(values: Mapping[str, str], root: Path, market: str | None) -> Setting
     if chosen is None:
         chosen = "testnet" if testnet else "mainnet"
     elif chosen not in ("mainnet", "testnet", "replay"):
-        _bad("QUANTLAB_MARKET", chosen, "mainnet, testnet, replay")
+        raise _bad("QUANTLAB_MARKET", chosen, "mainnet, testnet, replay")
     elif testnet is not None and chosen != "replay" and testnet != (chosen == "testnet"):
         raise ConfigurationError(
             f"QUANTLAB_MARKET={chosen} and BINANCE_TESTNET={str(testnet).lower()} contradict each other: remove one"
@@ -122,13 +122,13 @@ def _typed(values: Mapping[str, str], root: Path, market: str | None) -> Setting
     if execution == "live":
         raise Refused("QUANTLAB_EXECUTION=live: this version trades on paper only, remove the line")
     if execution != "paper":
-        _bad("QUANTLAB_EXECUTION", execution, "paper")
+        raise _bad("QUANTLAB_EXECUTION", execution, "paper")
     venue_url = values.get("QUANTLAB_VENUE_URL")
     if venue_url is not None:
         venue_url = _venue_url(venue_url)
     role = values.get("QUANTLAB_ROLE", "coordinator")
     if role not in ("coordinator", "worker"):
-        _bad("QUANTLAB_ROLE", role, "coordinator, worker")
+        raise _bad("QUANTLAB_ROLE", role, "coordinator, worker")
     secrets = {name.lower(): SecretStr(values[name]) for name in SECRET_NAMES if name in values}
     return Settings.model_validate(
         {
@@ -210,16 +210,16 @@ def _flag(name: str, value: str | None) -> bool | None:
         return True
     if value.lower() in ("false", "0", "no", "off"):
         return False
-    _bad(name, value, "true, false")
+    raise _bad(name, value, "true, false")
 
 
 def _number(name: str, text: str, least: float, most: float, *, whole: bool = True) -> float:
     try:
         value: float = int(text) if whole else float(text)
     except ValueError:
-        _bad(name, text, f"a {'whole ' if whole else ''}number")
+        raise _bad(name, text, f"a {'whole ' if whole else ''}number")
     if not least <= value <= most:
-        _bad(name, text, f"{least:g} to {most:g}")
+        raise _bad(name, text, f"{least:g} to {most:g}")
     return value
 
 
@@ -232,7 +232,7 @@ def _origins(text: str) -> tuple[str, ...]:
     for origin in origins:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-            _bad("API_CORS_ORIGINS", origin, "origins such as http://localhost:3000 (never *)")
+            raise _bad("API_CORS_ORIGINS", origin, "origins such as http://localhost:3000 (never *)")
     return origins
 
 
@@ -244,11 +244,11 @@ def _venue_url(url: str) -> str:
     except ValueError:
         port = None
     if parts.scheme != "http" or port is None or parts.path.strip("/") or parts.username:
-        _bad("QUANTLAB_VENUE_URL", url, "an address such as http://127.0.0.1:8900")
+        raise _bad("QUANTLAB_VENUE_URL", url, "an address such as http://127.0.0.1:8900")
     if host not in _LOOPBACK and not host.startswith("127."):
         raise Refused(f"QUANTLAB_VENUE_URL={url} is not on this machine: a replay talks to loopback only")
     return url.rstrip("/")
 
 
-def _bad(name: str, value: str, valid: str) -> NoReturn:
-    raise ConfigurationError(f'{name}="{value}" is not one of: {valid}')
+def _bad(name: str, value: str, valid: str) -> ConfigurationError:
+    return ConfigurationError(f'{name}="{value}" is not one of: {valid}')

@@ -33,7 +33,9 @@ Hours = Annotated[float | None, typer.Option(help="Hours of market time.", min=0
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="Folder of kline Parquet files, or a recording.")] = None,
-    exchange_info: Annotated[Path | None, typer.Option(help="The exchangeInfo of that time, .json or .json.gz.")] = None,
+    exchange_info: Annotated[
+        Path | None, typer.Option(help="The exchangeInfo of that time, .json or .json.gz.")
+    ] = None,
     derive_filters: Annotated[bool, typer.Option(help="Derive tick and step from the candles.")] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Start, such as 2021-04-18 (UTC).")] = None,
     hours: Annotated[float, typer.Option(help="Hours of market time.", min=0.01)] = 24.0,
@@ -109,7 +111,9 @@ def status(as_json: Json = False) -> None:
 
 @app.command()
 def stop(
-    kill: Annotated[bool, typer.Option("--kill", help="Cancel all orders, flatten all positions, halt; then stop.")] = False,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="Cancel all orders, flatten all positions, halt; then stop.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """End the run here gracefully: resting orders are cancelled, positions stay, the report is made."""
@@ -148,10 +152,14 @@ def verify(
 
 @app.command()
 def venue(
-    data: Annotated[Path | None, typer.Option(help="Folder of kline Parquet files or a recording; none: generated.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of kline Parquet files or a recording; none: generated.")
+    ] = None,
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.", min=0, max=65535)] = 8900,
     speed: Speed = "1",
-    exchange_info: Annotated[Path | None, typer.Option(help="The exchangeInfo of that time, .json or .json.gz.")] = None,
+    exchange_info: Annotated[
+        Path | None, typer.Option(help="The exchangeInfo of that time, .json or .json.gz.")
+    ] = None,
     derive_filters: Annotated[bool, typer.Option(help="Derive tick and step from the candles.")] = False,
     from_: Annotated[str | None, typer.Option("--from", help="Start, such as 2021-04-18 (UTC).")] = None,
     hours: Hours = None,
@@ -184,9 +192,8 @@ def lab(
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> None:
     """Open JupyterLab on the start notebook."""
-    from quantlab.lab.jupyter import open_jupyter
-
     from quantlab.cli.runs import settings
+    from quantlab.lab.jupyter import open_jupyter
 
     open_jupyter(settings().root, port=port, browser=browser)
 

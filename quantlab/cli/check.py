@@ -32,11 +32,10 @@ def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
 
 
 def _replayed(home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[Fill]) -> dict[str, Any]:
-    from quantlab.ledger import fills_sha256
-
     from quantlab.fleet.recorder import recording_path
     from quantlab.fleet.replay import replay
     from quantlab.fleet.spec import parse_fleet
+    from quantlab.ledger import fills_sha256
     from quantlab.paper import check_accounts
 
     path = recording_path(home, run_id)
@@ -66,7 +65,8 @@ def print_verdict(result: dict[str, Any]) -> None:
     print(f"run {result['run_id']}")
     if "fills" in result:
         same = result["first_difference"] is None
-        print(f"  fills     {result['fills']} in the ledger, {result['replayed']} replayed: {'the same' if same else 'DIFFERENT'}")
+        words = "the same" if same else "DIFFERENT"
+        print(f"  fills     {result['fills']} in the ledger, {result['replayed']} replayed: {words}")
         print(f"  accounts  {'both sums agree' if result['accounts_ok'] else 'DO NOT AGREE'}")
     print(
         f"  egress    {counts['sent']} requests sent, {counts['sent_not_get']} of them not GET, "

@@ -33,7 +33,9 @@ class Progress:
             self._task = self._bar.add_task(self._run_id, total=1.0, words="warming up")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -43,5 +45,7 @@ class Progress:
             return
         result = sum(bot["pnl"] for bot in status["bots"])
         fills = sum(bot["fills"] for bot in status["bots"])
-        words = f"{status['events']:,} events · {status['events_per_second']:,}/s · {fills:,} fills · {result:+,.2f} USDT"
+        words = (
+            f"{status['events']:,} events · {status['events_per_second']:,}/s · {fills:,} fills · {result:+,.2f} USDT"
+        )
         self._bar.update(self._task, completed=status["progress"] or 0.0, words=words)

@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quantlab.settings import Settings, load_settings
-
 from quantlab.model import ConfigurationError, NotFound, QuantlabError, Refused
 from quantlab.model import errors as taxonomy
+from quantlab.settings import Settings, load_settings
 
 #: Where `quantlab demo` keeps its database: beside the user's, never in it.
 DEMO_HOME = ".quantlab-demo"
@@ -118,10 +117,9 @@ def start(options: RunOptions, arguments: list[str]) -> dict[str, Any]:
 
 def status() -> dict[str, Any]:
     """What the engine here says; without one, the last run of the ledger."""
-    from quantlab.ledger import Ledger
-
     from quantlab.fleet.control import send
     from quantlab.fleet.process import running
+    from quantlab.ledger import Ledger
 
     chosen = settings()
     if running(chosen.home) is not None:
@@ -167,10 +165,9 @@ def print_status(answer: dict[str, Any]) -> None:
 
 def stop(*, kill: bool) -> dict[str, Any]:
     """Send the stop and wait until the engine has written its summary."""
-    from quantlab.ledger import Ledger
-
     from quantlab.fleet.control import send
     from quantlab.fleet.process import running
+    from quantlab.ledger import Ledger
 
     chosen = settings()
     if kill:
@@ -190,7 +187,6 @@ def stop(*, kill: bool) -> dict[str, Any]:
 def make_report(run_ids: list[str]) -> Path:
     """Make the report of the runs named (default: the newest); returns its path."""
     from quantlab.ledger import Ledger
-
     from quantlab.report import make_report as make
 
     home, reports = home_of(run_ids[0] if run_ids else None)
@@ -241,9 +237,10 @@ def _loop_run(coroutine: Any) -> dict[str, Any]:
     try:
         import uvloop
     except ImportError:  # not made for every platform; asyncio's own loop does the same, a little slower
-        result: dict[str, Any] = asyncio.run(coroutine)
-        return result
-    result = uvloop.run(coroutine)
+        run = asyncio.run
+    else:
+        run = uvloop.run
+    result: dict[str, Any] = run(coroutine)
     return result
 
 

@@ -33,7 +33,15 @@ class VenueChild:
         seed: int = 1,
         speed: float | None = None,
     ) -> None:
-        arguments = ["--port", "0", "--seed", str(seed), "--speed", "max" if speed is None else f"{speed:g}"]
+        arguments = [
+            "--end-with-parent",
+            "--port",
+            "0",
+            "--seed",
+            str(seed),
+            "--speed",
+            "max" if speed is None else f"{speed:g}",
+        ]
         if data is not None:
             arguments += ["--data", str(data)]
         if exchange_info is not None:
@@ -57,8 +65,7 @@ class VenueChild:
             ready, log = Path(folder) / "ready.json", Path(folder) / "log"
             with log.open("wb") as output:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "quantlab", "venue", "--ready-file", str(ready), "--end-with-parent"]
-                    + self._arguments,
+                    [sys.executable, "-m", "quantlab", "venue", "--ready-file", str(ready), *self._arguments],
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
@@ -75,7 +82,9 @@ class VenueChild:
             self.about = msgspec.json.decode(ready.read_bytes())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

@@ -111,7 +111,9 @@ class Desk:
             self._rebalance(bot, now_ms)
         else:
             if report.status in _NOT_TAKEN and not report.fills:
-                bot.acted = 1.0 if bot.account.quantity else 0.0  # what was wanted did not happen: the next close asks again
+                bot.acted = (
+                    1.0 if bot.account.quantity else 0.0
+                )  # what was wanted did not happen: the next close asks again
             self._protect(bot, now_ms)
 
     # -- limits, pause, kill --------------------------------------------------------------------------------------
@@ -206,7 +208,11 @@ class Desk:
         bid, ask = self.touch(bot)
         held = bot.account.quantity * bid
         verdict = bot.gate.allow(
-            order, now_ms, position_value=held, equity=bot.account.equity(bid), price=price or (ask if side is Side.BUY else bid)
+            order,
+            now_ms,
+            position_value=held,
+            equity=bot.account.equity(bid),
+            price=price or (ask if side is Side.BUY else bid),
         )
         if not verdict.ok:
             bot.note = verdict.reason

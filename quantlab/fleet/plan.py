@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantlab.settings import Settings
-
 from quantlab.fleet.spec import FleetSpec
+from quantlab.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,9 @@ class EngineLock:
             os.close(self._descriptor)
             other = _read(self._home)
             who = f'run "{other.run_id}" (process {other.pid})' if other else "another engine"
-            raise Refused(f"{who} already runs on this database: `quantlab stop` ends it, `quantlab status` shows it") from None
+            raise Refused(
+                f"{who} already runs on this database: `quantlab stop` ends it, `quantlab status` shows it"
+            ) from None
         note = _note(self._home)
         temporary = note.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(self._info))
@@ -46,7 +48,9 @@ class EngineLock:
         temporary.replace(note)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _note(self._home).unlink(missing_ok=True)
         os.close(self._descriptor)
 

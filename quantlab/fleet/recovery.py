@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from quantlab.ledger import Ledger
-
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.spec import FleetSpec
+from quantlab.ledger import Ledger
 from quantlab.model import Fill, Journal, Order, Refused
 
 
@@ -65,4 +64,6 @@ def restore(engine: Engine, past: Past, journal: Journal) -> None:
         # What it holds is what it acted upon; the next close says whether that is still wanted.
         bot.acted = 1.0 if bot.account.quantity > 0 else 0.0
         bot.note = "resumed: waiting for its next close"
-    journal.wait(journal.event(past.last_ms, "resumed", None, {"fills": len(past.fills), "cancelled": len(open_orders)}))
+    journal.wait(
+        journal.event(past.last_ms, "resumed", None, {"fills": len(past.fills), "cancelled": len(open_orders)})
+    )

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from quantlab.recording import Kind, Recording
 
 from quantlab.fleet.assembly import make_engine
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.spec import FleetSpec
 from quantlab.model import Fill, MalformedMessage, Order, Receipt, instruments_from_exchange_info
+from quantlab.recording import Kind, Recording
 
 
 class MemoryJournal:

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from quantlab.ledger import Ledger, LedgerWriter
-
 from quantlab.exchange import Door, DoorConfig
 from quantlab.fleet.assembly import make_engine
 from quantlab.fleet.control import ControlServer
@@ -29,6 +27,7 @@ from quantlab.fleet.recovery import Past, past_of, restore
 from quantlab.fleet.rows import bot_rows, run_row
 from quantlab.fleet.sources import is_played, source_of
 from quantlab.fleet.summary import status, summarise, write_json
+from quantlab.ledger import Ledger, LedgerWriter
 from quantlab.market import stream_names
 from quantlab.model import ConfigurationError, Instrument, Source, instruments_from_exchange_info
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from quantlab.settings import Settings
-
 from quantlab.exchange import Door
 from quantlab.model import ExchangeError, ExchangeUnreachable, Source
+from quantlab.settings import Settings
 
 
 async def source_of(door: Door, settings: Settings) -> Source:
@@ -21,9 +20,7 @@ async def source_of(door: Door, settings: Settings) -> Source:
     about = await _clock(door)
     if about is None:
         return Source(kind="generated", name=f"unknown exchange at {settings.venue_url}")
-    return Source(
-        kind=about["kind"], name=about["name"], from_=_iso(about["start_ms"]), to=_iso(about["end_ms"])
-    )
+    return Source(kind=about["kind"], name=about["name"], from_=_iso(about["start_ms"]), to=_iso(about["end_ms"]))
 
 
 async def is_played(door: Door, settings: Settings) -> bool:

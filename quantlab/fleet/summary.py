@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from quantlab.ledger import Ledger, fills_sha256
 
 from quantlab.fleet.engine import Engine
+from quantlab.ledger import Ledger, fills_sha256
 from quantlab.model import Source
 from quantlab.paper import check_accounts
 
@@ -38,7 +38,9 @@ def summarise(
         "label": source.label(),
         "bots": len(engine.bots),
         "bots_traded": len(traded),
-        "stood_aside": {b.spec.name: b.note or "no signal in this window" for b in engine.bots if b.index not in traded},
+        "stood_aside": {
+            b.spec.name: b.note or "no signal in this window" for b in engine.bots if b.index not in traded
+        },
         "orders": len(orders),
         "fills": len(fills),
         "fills_sha256": fills_sha256(fills),

@@ -41,7 +41,6 @@ runs = Table(
 )
 
 
-
 def _run_id(*, nullable: bool = False) -> Column[str]:
     return Column("run_id", Text, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=nullable)
 

@@ -168,7 +168,7 @@ class Ledger:
             for name, value in row.items()
         ]
         marks = ",".join("?" * len(values))
-        self._connection.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", values)  # noqa: S608
+        self._connection.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", values)
 
     # -- runs -------------------------------------------------------------------------------------------------------
 
@@ -261,22 +261,24 @@ class Ledger:
         sent, refused, weight, not_get = self._rows(
             "SELECT COALESCE(SUM(verdict = 'sent'), 0), COALESCE(SUM(verdict = 'refused'), 0), "
             "COALESCE(SUM(CASE WHEN verdict = 'sent' THEN weight END), 0), "
-            f"COALESCE(SUM(verdict = 'sent' AND method NOT IN {reads}), 0) FROM egress WHERE run_id = ?",  # noqa: S608
+            f"COALESCE(SUM(verdict = 'sent' AND method NOT IN {reads}), 0) FROM egress WHERE run_id = ?",
             (run_id,),
         )[0]
         return {"sent": sent, "refused": refused, "weight": weight, "sent_not_get": not_get}
 
     def equity_peaks(self, run_id: str) -> dict[int, float]:
         """The highest equity of each bot so far."""
-        return dict(self._rows("SELECT bot, MAX(equity) FROM equity WHERE run_id=? AND bot >= 0 GROUP BY bot", (run_id,)))
+        return dict(
+            self._rows("SELECT bot, MAX(equity) FROM equity WHERE run_id=? AND bot >= 0 GROUP BY bot", (run_id,))
+        )
 
     # -- exact rows -------------------------------------------------------------------------------------------------
 
     def fill_rows(self, run_id: str) -> list[Fill]:
         """All fills, exact, in order of (time, bot, number)."""
         sql = (
-            "SELECT bot, number, order_number, symbol, side, price, quantity, fee, fee_asset, fee_quote, maker, time_ms "
-            "FROM fills WHERE run_id=? ORDER BY time_ms, bot, number"
+            "SELECT bot, number, order_number, symbol, side, price, quantity, fee, fee_asset, fee_quote, maker, "
+            "time_ms FROM fills WHERE run_id=? ORDER BY time_ms, bot, number"
         )
         return [
             Fill(
@@ -340,7 +342,7 @@ class Ledger:
         schema = _FRAMES[table]
         # Exact amounts are text: CAST makes the floats of a frame.
         columns = ", ".join(f"CAST({n} AS REAL)" if t == pl.Float64 else n for n, t in schema.items())
-        rows = self._rows(f"SELECT {columns} FROM {table} WHERE run_id=? {tail}", (run_id,))  # noqa: S608
+        rows = self._rows(f"SELECT {columns} FROM {table} WHERE run_id=? {tail}", (run_id,))
         if table == "fills":
             maker = list(schema).index("maker")
             rows = [(*row[:maker], bool(row[maker]), *row[maker + 1 :]) for row in rows]

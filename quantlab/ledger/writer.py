@@ -183,7 +183,8 @@ class LedgerWriter:
         self.wait(
             self._put(
                 (
-                    "UPDATE runs SET state=?, summary=?, finished_ms=?, engine_from_ms=?, engine_time_ms=? WHERE run_id=?",
+                    "UPDATE runs SET state=?, summary=?, finished_ms=?, engine_from_ms=?, engine_time_ms=? "
+                    "WHERE run_id=?",
                     (
                         state,
                         body,

@@ -6,11 +6,10 @@ import errno
 import socket
 import sys
 
-from quantlab.settings import Settings
-
 from quantlab.model import ConfigurationError
 from quantlab.server.guard import Guard
 from quantlab.server.token import require_strong, token_of
+from quantlab.settings import Settings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from quantlab.settings import Settings
 
 from quantlab.fleet.control import send
 from quantlab.fleet.process import running
 from quantlab.model import ConfigurationError, ExchangeUnreachable, NotFound, QuantlabError, Refused
+from quantlab.settings import Settings
 
 _STATUS = ((NotFound, 404), (Refused, 403), (ConfigurationError, 422), (ExchangeUnreachable, 504))
 

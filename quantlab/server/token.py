@@ -7,10 +7,10 @@ import secrets
 from pathlib import Path
 
 from pydantic import SecretStr
-from quantlab.redact import register_secret
-from quantlab.settings import Settings
 
 from quantlab.model import Refused
+from quantlab.redact import register_secret
+from quantlab.settings import Settings
 
 #: 32 random bytes in URL-safe base64.
 _STRONG_LENGTH = 43

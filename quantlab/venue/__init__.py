@@ -1,4 +1,7 @@
-"""The replay venue: a Binance-compatible exchange on loopback that replays recordings, candles or a generated market."""
+"""The replay venue: a Binance-compatible exchange on loopback.
+
+It plays recordings, candles (books and trades synthesised inside each) or a generated market.
+"""
 
 from quantlab.venue.process import serve
 from quantlab.venue.server import Venue

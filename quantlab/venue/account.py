@@ -155,6 +155,9 @@ class Account:
 
     def _find(self, params: Params) -> dict[str, Any]:
         for order in self.orders:
-            if params.get("orderId") == str(order["orderId"]) or params.get("origClientOrderId") == order["clientOrderId"]:
+            if (
+                params.get("orderId") == str(order["orderId"])
+                or params.get("origClientOrderId") == order["clientOrderId"]
+            ):
                 return order
         raise unknown_order()

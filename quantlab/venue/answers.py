@@ -104,9 +104,7 @@ def ticker_24h(market: Market, params: Params) -> Any:
 
 
 def ticker_price(market: Market, params: Params) -> Any:
-    rows = [
-        {"symbol": row["symbol"], "price": row["lastPrice"]} for row in _each(market, params, market.ticker_24h)
-    ]
+    rows = [{"symbol": row["symbol"], "price": row["lastPrice"]} for row in _each(market, params, market.ticker_24h)]
     return rows[0] if "symbol" in params else rows
 
 

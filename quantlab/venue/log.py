@@ -12,7 +12,8 @@ _ORDER = re.compile(r"order|cancel|withdraw|transfer|convert|borrow|repay|loan|m
 
 
 class RequestLog:
-    """Each line: seq, wall_ms, market_ms, kind (rest, ws, frame), method, path, query, weight, signed, has_key, status."""
+    """Each line: seq, wall_ms, market_ms, kind (rest, ws, frame), method, path, query, weight, signed, has_key,
+    status."""
 
     def __init__(self, market_ms: Callable[[], int]) -> None:
         self._market_ms = market_ms

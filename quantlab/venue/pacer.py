@@ -24,7 +24,9 @@ _PING_S = 20.0
 class Pacer:
     """Plays `market` to `connections`. `speed` is market seconds a second, None as fast as the run reads."""
 
-    def __init__(self, market: Market, connections: Collection[Connection], faults: Faults, speed: float | None) -> None:
+    def __init__(
+        self, market: Market, connections: Collection[Connection], faults: Faults, speed: float | None
+    ) -> None:
         self.market = market
         self.speed = speed
         self.ended = False

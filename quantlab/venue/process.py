@@ -61,7 +61,10 @@ async def _serve(venue: Venue, ready_file: Path | None, end_with_parent: bool) -
             temporary = ready_file.with_suffix(".new")
             temporary.write_text(json.dumps(about), encoding="utf-8")
             temporary.replace(ready_file)
-        print(f"{venue.market.kind} market {venue.market.name} at {venue.url}, {len(venue.market.symbols)} symbols", flush=True)
+        print(
+            f"{venue.market.kind} market {venue.market.name} at {venue.url}, {len(venue.market.symbols)} symbols",
+            flush=True,
+        )
         await over.wait()
 
 

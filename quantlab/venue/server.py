@@ -157,7 +157,9 @@ class Venue:
             return await self._faulty(request, fault, text, headers)
         return _json(request, text, status, headers)
 
-    async def _faulty(self, request: web.Request, fault: Fault, text: str, headers: dict[str, str]) -> web.StreamResponse:
+    async def _faulty(
+        self, request: web.Request, fault: Fault, text: str, headers: dict[str, str]
+    ) -> web.StreamResponse:
         if fault.kind == "latency":
             await asyncio.sleep(fault.ms / 1000)
             return _json(request, text, 200, headers)

@@ -24,7 +24,9 @@ def lint(folder: Path) -> str:
 def contracts() -> dict[str, configparser.SectionProxy]:
     parser = configparser.ConfigParser()
     parser.read(ROOT / ".importlinter", encoding="utf-8")
-    return {parser[name]["name"]: parser[name] for name in parser.sections() if name.startswith("importlinter:contract:")}
+    return {
+        parser[name]["name"]: parser[name] for name in parser.sections() if name.startswith("importlinter:contract:")
+    }
 
 
 def test_every_contract_is_kept() -> None:

@@ -29,7 +29,9 @@ class Application:
         await send({"type": "http.response.body", "body": b"in"})
 
 
-async def ask(headers: dict[str, Any], method: str = "GET", path: str = "/v1/fleet", body: bytes = b"") -> tuple[httpx.Response, int]:
+async def ask(
+    headers: dict[str, Any], method: str = "GET", path: str = "/v1/fleet", body: bytes = b""
+) -> tuple[httpx.Response, int]:
     application = Application()
     guard = Guard(application, token=TOKEN.encode(), hosts={"127.0.0.1", "localhost", "::1"}, origins={PAGE})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://127.0.0.1:8000") as client:
@@ -44,7 +46,17 @@ async def test_the_right_token_enters() -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, "", "Bearer", "Bearer ", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer Ünïcode".encode(), TOKEN],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        "Bearer Ünïcode".encode(),
+        TOKEN,
+    ],
 )
 @pytest.mark.parametrize("path", ["/v1/fleet", "/docs", "/openapi.json", "/healthz", "/nothing"])
 async def test_a_wrong_token_is_401_everywhere(authorization: Any, path: str) -> None:
