@@ -9,9 +9,11 @@ import numpy as np
 
 from quantlab.model import TIMEFRAMES
 from quantlab.model.timeframe import MINUTE_MS
-from quantlab.venue.market.bars import bucket_start
+from quantlab.venue.market.bars import Bars, bucket_start
 from quantlab.venue.market.candles import CandleTable
 from quantlab.venue.market.draws import Floats, Ints
+from quantlab.venue.market.filters import Grid
+from quantlab.venue.market.ticker import Span
 
 _TRADES_PER_MINUTE = 12
 
@@ -91,6 +93,49 @@ class KlineHistory:
             _text(np.add.reduceat(self.taker_quote[rows], at)),
         )
         return [[*row, "0"] for row in zip(*columns, strict=True)]
+
+    def span(self, from_ms: int, now_ms: int) -> tuple[Span | None, float]:
+        """The base candles that open at or after `from_ms` and are closed by `now_ms`, as one; and the close before
+        them (0 where there is none)."""
+        table = self.table
+        rows = table.rows(from_ms, now_ms - table.base_ms + 1)
+        before = float(table.close[rows.start - 1]) if rows.start else 0.0
+        if rows.start >= rows.stop:
+            return None, before
+        span = Span(
+            open=float(table.open[rows.start]),
+            high=float(table.high[rows].max()),
+            low=float(table.low[rows].min()),
+            close=float(table.close[rows.stop - 1]),
+            volume=float(table.volume[rows].sum()),
+            quote=float(self.quote[rows].sum()),
+            trades=int(self.trades[rows].sum()),
+        )
+        return span, before
+
+    def bar(self, from_ms: int, to_ms: int, grid: Grid) -> Bars | None:
+        """The same span in ticks and lots, to be continued by trades."""
+        span, _ = self.span(from_ms, to_ms)
+        if span is None:
+            return None
+        rows, value = self.table.rows(from_ms, to_ms - self.table.base_ms + 1), grid.tick * grid.step
+
+        def whole(amount: float, unit: float = 1.0) -> Ints:
+            return np.array([round(amount / unit)])
+
+        return Bars(
+            open=whole(span.open, grid.tick),
+            high=whole(span.high, grid.tick),
+            low=whole(span.low, grid.tick),
+            close=whole(span.close, grid.tick),
+            lots=whole(span.volume, grid.step),
+            taker_lots=whole(float(self.taker_volume[rows].sum()), grid.step),
+            quote=np.array([span.quote / value]),
+            taker_quote=self.taker_quote[rows].sum(keepdims=True) / value,
+            trades=whole(span.trades),
+            first=whole(-1),
+            last=whole(-1),
+        )
 
     def _find_buckets(self, interval: str) -> tuple[Ints, Ints]:
         """Open times of the interval's candles, and the row at which each starts."""

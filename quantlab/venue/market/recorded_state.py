@@ -10,6 +10,7 @@ import msgspec
 from quantlab.model import TIMEFRAMES
 from quantlab.model.timeframe import DAY_MS, MINUTE_MS
 from quantlab.venue.market.bars import bucket_start
+from quantlab.venue.market.ticker import Span, merged, ticker_row
 
 _MOST_TRADES = 1000
 Row = list[Any]
@@ -151,31 +152,12 @@ class RecordedSymbol:
         """From the finest candles recorded; the sums reach back as far as the recording does."""
         interval = min((name for name in self._rows if self._rows[name]), key=TIMEFRAMES.__getitem__, default="1m")
         rows = self.klines(interval, now_ms - DAY_MS, None, DAY_MS // MINUTE_MS + 1, now_ms)
-        number = [[float(value) for value in row] for row in rows]
-        first, last = (number[0][1], number[-1][4]) if number else (0.0, 0.0)
-        volume, quote = sum(row[5] for row in number), sum(row[7] for row in number)
-        touch, latest = self.book_ticker(), self._trades[-1] if self._trades else None
-        count = int(sum(row[8] for row in number))
-        return {
-            "symbol": self.symbol,
-            "priceChange": f"{last - first:.8f}",
-            "priceChangePercent": f"{(last / first - 1) * 100 if first else 0.0:.3f}",
-            "weightedAvgPrice": f"{quote / volume if volume else 0.0:.8f}",
-            "prevClosePrice": f"{first:.8f}",
-            "lastPrice": latest["p"] if latest else f"{last:.8f}",
-            "lastQty": latest["q"] if latest else "0.00000000",
-            **{name: touch[name] for name in ("bidPrice", "bidQty", "askPrice", "askQty")},
-            "openPrice": f"{first:.8f}",
-            "highPrice": f"{max((row[2] for row in number), default=0.0):.8f}",
-            "lowPrice": f"{min((row[3] for row in number), default=0.0):.8f}",
-            "volume": f"{volume:.8f}",
-            "quoteVolume": f"{quote:.8f}",
-            "openTime": now_ms - DAY_MS,
-            "closeTime": now_ms,
-            "firstId": latest["t"] - count + 1 if latest and count else -1,
-            "lastId": latest["t"] if latest else -1,
-            "count": count,
-        }
+        spans = [
+            Span(float(r[1]), float(r[2]), float(r[3]), float(r[4]), float(r[5]), float(r[7]), int(r[8])) for r in rows
+        ]
+        latest = self.trades(1)
+        before = spans[0].open if spans else 0.0
+        return ticker_row(self.book_ticker(), merged(spans), before, latest[0] if latest else None, now_ms)
 
     def _trade(self, trade: dict[str, Any]) -> None:
         self._trades.append(trade)

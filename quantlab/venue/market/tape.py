@@ -27,6 +27,7 @@ from quantlab.venue.market.history import KlineHistory, offered
 from quantlab.venue.market.ladder import Ladder, Touches, nothing
 from quantlab.venue.market.liquidity import LiquidityTable
 from quantlab.venue.market.plan import IDS_PER_MINUTE, SLOT_MS, HourPlan, Planner
+from quantlab.venue.market.ticker import merged, ticker_row
 from quantlab.venue.market.wire import Wire
 
 #: Candles are told this long after they end: before the next one's first quote or trade.
@@ -62,7 +63,6 @@ class Tape:
         self._liquidity = LiquidityTable(table, grid)
         self._planner = Planner(seed, grid.symbol)
         self._ladder = Ladder(seed, grid.symbol, self._liquidity)
-        self._base_ms = table.base_ms
 
         self._hour_ms = 0
         self._plan: HourPlan | None = None
@@ -209,49 +209,11 @@ class Tape:
 
     def ticker_24h(self, now_ms: int) -> dict[str, Any]:
         """The last 24 hours of base candles, the forming one included."""
-        history, table, grid = self._history, self._history.table, self._grid
-        rows = table.rows(now_ms - DAY_MS, now_ms - table.base_ms + 1)
-        forming = self._forming_base(now_ms)
-        before = float(table.close[rows.start - 1]) if rows.start else 0.0
-        opens, highs = table.open[rows][:1].tolist(), table.high[rows].tolist()
-        lows, closes = table.low[rows].tolist(), table.close[rows][-1:].tolist()
-        volume, quote = float(table.volume[rows].sum()), float(history.quote[rows].sum())
-        count = int(history.trades[rows].sum())
-        if forming is not None:
-            opens.append(forming.open[0] * grid.tick)
-            highs.append(forming.high[0] * grid.tick)
-            lows.append(forming.low[0] * grid.tick)
-            closes.append(forming.close[0] * grid.tick)
-            volume += forming.lots[0] * grid.step
-            quote += forming.quote[0] * grid.tick * grid.step
-            count += int(forming.trades[0])
-        first, last = (opens[0], closes[-1]) if opens else (0.0, 0.0)
-        latest = self._recent(1, now_ms)
-        last_id = latest[-1][4] if latest else -1
-        bid, bid_lots, ask, ask_lots = self._top(now_ms)
-        return {
-            "symbol": self.symbol,
-            "priceChange": f"{last - first:.8f}",
-            "priceChangePercent": f"{(last / first - 1) * 100 if first else 0.0:.3f}",
-            "weightedAvgPrice": f"{quote / volume if volume else 0.0:.8f}",
-            "prevClosePrice": f"{before:.8f}",
-            "lastPrice": f"{last:.8f}",
-            "lastQty": self._wire.quantity(latest[-1][2] if latest else 0),
-            "bidPrice": self._wire.price(bid),
-            "bidQty": self._wire.quantity(bid_lots),
-            "askPrice": self._wire.price(ask),
-            "askQty": self._wire.quantity(ask_lots),
-            "openPrice": f"{first:.8f}",
-            "highPrice": f"{max(highs, default=0.0):.8f}",
-            "lowPrice": f"{min(lows, default=0.0):.8f}",
-            "volume": f"{volume:.8f}",
-            "quoteVolume": f"{quote:.8f}",
-            "openTime": now_ms - DAY_MS,
-            "closeTime": now_ms,
-            "firstId": last_id - count + 1 if latest and count else -1,
-            "lastId": last_id,
-            "count": count,
-        }
+        day, before = self._history.span(now_ms - DAY_MS, now_ms)
+        forming = self._forming(self.intervals[0], now_ms)
+        spans = [span for span in (day, self._wire.span(forming) if forming is not None else None) if span is not None]
+        latest = self.trades(1, now_ms)
+        return ticker_row(self.book_ticker(now_ms), merged(spans), before, latest[0] if latest else None, now_ms)
 
     # Inside
 
@@ -324,32 +286,8 @@ class Tape:
             return known
         if hour_ms > self._first_hour:
             return None
-        bar = self._bar_of_rows(bucket, hour_ms)
+        bar = self._history.bar(bucket, hour_ms, self._grid)
         return None if bar is None else Carry(bucket, bar)
-
-    def _bar_of_rows(self, from_ms: int, to_ms: int) -> Bars | None:
-        table, history, grid = self._history.table, self._history, self._grid
-        rows = table.rows(from_ms, to_ms - table.base_ms + 1)
-        if rows.start >= rows.stop:
-            return None
-        value = grid.tick * grid.step
-
-        def whole(amount: float, unit: float) -> Ints:
-            return np.array([round(amount / unit)])
-
-        return Bars(
-            open=whole(float(table.open[rows][0]), grid.tick),
-            high=whole(float(table.high[rows].max()), grid.tick),
-            low=whole(float(table.low[rows].min()), grid.tick),
-            close=whole(float(table.close[rows][-1]), grid.tick),
-            lots=whole(float(table.volume[rows].sum()), grid.step),
-            taker_lots=whole(float(history.taker_volume[rows].sum()), grid.step),
-            quote=history.quote[rows].sum(keepdims=True) / value,
-            taker_quote=history.taker_quote[rows].sum(keepdims=True) / value,
-            trades=history.trades[rows].sum(keepdims=True),
-            first=np.array([-1]),
-            last=np.array([-1]),
-        )
 
     def _forming(self, interval: str, now_ms: int) -> Bars | None:
         """The candle of `interval` that `now_ms` lies in, from what happened before `now_ms`; None when nothing did."""
@@ -370,10 +308,6 @@ class Tape:
         if part is not None:
             bar = join(bar, part)
         return None if bar.open[0] < 0 else bar
-
-    def _forming_base(self, now_ms: int) -> Bars | None:
-        name = next(name for name, length in TIMEFRAMES.items() if length == self._base_ms)
-        return self._forming(name, now_ms)
 
     def _trades_of(self, from_ms: int, to_ms: int) -> Bars | None:
         plan = self._require()

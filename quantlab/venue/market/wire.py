@@ -17,6 +17,7 @@ from quantlab.venue.market.draws import Ints
 from quantlab.venue.market.filters import UNITS, Grid
 from quantlab.venue.market.ladder import Changes
 from quantlab.venue.market.plan import Quotes, Trades
+from quantlab.venue.market.ticker import Span
 
 _FLAG = ("false", "true")
 _PRICE = "%d.%08d"
@@ -109,6 +110,19 @@ class Wire:
             quantity(bar.lots[0]), end_ms, f"{bar.quote[0] * value:.8f}", int(bar.trades[0]),
             quantity(bar.taker_lots[0]), f"{bar.taker_quote[0] * value:.8f}", "0",
         ]  # fmt: skip
+
+    def span(self, bar: Bars) -> Span:
+        """A single bar in the units of people."""
+        tick, step = self.grid.tick, self.grid.step
+        return Span(
+            open=float(bar.open[0]) * tick,
+            high=float(bar.high[0]) * tick,
+            low=float(bar.low[0]) * tick,
+            close=float(bar.close[0]) * tick,
+            volume=float(bar.lots[0]) * step,
+            quote=float(bar.quote[0]) * tick * step,
+            trades=int(bar.trades[0]),
+        )
 
     def price(self, ticks: int | np.integer[Any]) -> str:
         return decimal(int(ticks) * self.grid.tick_units)
