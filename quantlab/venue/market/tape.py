@@ -35,6 +35,8 @@ KLINE_DELAY_MS = 5
 #: The first event of an hour comes later than this.
 HOUR_LEAD_MS = 20
 _MOST_TRADES = 1000
+#: Trade ids count from here, so that the day before the window has room for its own.
+_FIRST_TRADE_ID = 10_000_001
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Tape:
         self._hour_ms = 0
         self._plan: HourPlan | None = None
         self._slots = empty_bars((60, 6))
-        self._first_id = self._next_id = 1
+        self._first_id = self._next_id = _FIRST_TRADE_ID
         self._tail: list[tuple[Ints, ...]] = []
         self._touch, self._book_id = nothing(start_ms), start_ms // MINUTE_MS * IDS_PER_MINUTE
         self._quote: tuple[int, int, int, int, int] | None = None
