@@ -53,7 +53,9 @@ class FrameDecoder:
 
         Raises MalformedMessage when a frame of a known stream does not have the documented form, and when a quote's
         or trade's price is off the symbol's grid: the tick size changed, and every tick counted with it is wrong.
-        Levels deep in the book are rounded instead: orders older than a change of tick size stay there.
+        Depth levels off the grid are left out instead: orders older than a change of tick size rest there for months
+        (a recorded book of 2021 has one at 6.893 with a tick of 0.01), and rounded they would hide a level that is
+        real. Quantities are rounded to the nearest lot.
         """
         try:
             route = self._routes.get(raw[_NAME_START : raw.find(b'"', _NAME_START)])
@@ -115,7 +117,9 @@ def decode_klines(payload: bytes, symbol: str, timeframe: str, *, as_of_ms: int 
 
 
 def decode_depth(payload: bytes, instrument: Instrument) -> DepthSnapshot:
-    """The snapshot in a `GET /api/v3/depth` answer, in ticks and lots, best first. Raises MalformedMessage."""
+    """The snapshot in a `GET /api/v3/depth` answer, in ticks and lots, best first; levels off the grid are left out.
+    Raises MalformedMessage.
+    """
     try:
         answer = _DEPTH.decode(payload)
         ticks, lots = per_unit(instrument.tick_size), per_unit(instrument.step_size)
@@ -135,7 +139,14 @@ def per_unit(size: Decimal) -> float:
 
 
 def _levels(rows: list[tuple[float, float]], ticks: float, lots: float) -> list[tuple[int, int]]:
-    return [(round(price * ticks), round(quantity * lots)) for price, quantity in rows]
+    """Rows of (price, quantity) in ticks and lots, without those off the grid."""
+    levels = []
+    for price, quantity in rows:
+        exact = price * ticks
+        whole = round(exact)
+        if -_OFF_GRID_TICKS < exact - whole < _OFF_GRID_TICKS:
+            levels.append((whole, round(quantity * lots)))
+    return levels
 
 
 # --- one function a stream, bound to its symbol's grid ---------------------------------------------------------
@@ -192,14 +203,7 @@ def _depth_route(instrument: Instrument) -> Callable[[bytes], DepthUpdate]:
 
     def depth(raw: bytes) -> DepthUpdate:
         data = decode(raw).data
-        return DepthUpdate(
-            symbol,
-            data.U,
-            data.u,
-            data.E,
-            [(round(price * ticks), round(quantity * lots)) for price, quantity in data.b],
-            [(round(price * ticks), round(quantity * lots)) for price, quantity in data.a],
-        )
+        return DepthUpdate(symbol, data.U, data.u, data.E, _levels(data.b, ticks, lots), _levels(data.a, ticks, lots))
 
     return depth
 

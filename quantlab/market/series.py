@@ -72,11 +72,12 @@ class CandleSeries:
     def frame(self) -> pl.DataFrame:
         """The candles since the anchor, columns as in `FRAME_COLUMNS`. The same object until the next candle."""
         if self._frame is None:
-            # One block for all float columns: making a polars series costs more than filling it.
+            # One block for all float columns: making a polars series costs more than filling it. Both are copies:
+            # polars may keep the array it is given, and ours changes when it is cut.
             rows = self._count
-            block = pl.Series(self._values[:, :rows].ravel())
+            block = pl.Series(self._values[:, :rows].flatten())
             columns = [block.slice(index * rows, rows).alias(name) for index, name in enumerate(FRAME_COLUMNS[1:])]
-            self._frame = pl.Series(FRAME_COLUMNS[0], self._times[:rows]).to_frame().hstack(columns)
+            self._frame = pl.Series(FRAME_COLUMNS[0], self._times[:rows].copy()).to_frame().hstack(columns)
         return self._frame
 
     def __len__(self) -> int:
