@@ -148,7 +148,7 @@ def rsi(x: str | pl.Expr, period: int) -> pl.Expr:
     change = ticks(x).diff()
     gain = _without_dust(wilder(change.clip(lower_bound=0.0), period))
     loss = _without_dust(wilder((-change).clip(lower_bound=0.0), period))
-    return pl.when(gain + loss > 0).then(100.0 * gain / (gain + loss)).otherwise(50.0)
+    return pl.when(gain + loss > 0).then(gain / (gain + loss) * 100.0).otherwise(50.0)
 
 
 def _without_dust(average: pl.Expr) -> pl.Expr:
