@@ -217,7 +217,7 @@ def _number(name: str, text: str, least: float, most: float, *, whole: bool = Tr
     try:
         value: float = int(text) if whole else float(text)
     except ValueError:
-        raise _bad(name, text, f"a {'whole ' if whole else ''}number")
+        raise _bad(name, text, f"a {'whole ' if whole else ''}number") from None
     if not least <= value <= most:
         raise _bad(name, text, f"{least:g} to {most:g}")
     return value

@@ -20,9 +20,9 @@ _PACKAGES = ("quantlab", "ccxt", "aiohttp", "msgspec", "numpy", "polars")
 #: How orders are filled, in one paragraph: it stands in every manifest and report.
 FILL_CONVENTION = (
     "Market orders are decided at a candle's close, reach the book after a drawn latency, and walk the displayed "
-    "depth; what lies beyond the displayed levels expires. Resting orders queue behind the displayed quantity and advance by "
-    "trades only. Fees are taken in the asset received. Equity is marked at the bid; open positions are not closed at "
-    "the end. Orders do not move the market, and bots do not take liquidity from each other."
+    "depth; what lies beyond the displayed levels expires. Resting orders queue behind the displayed quantity and "
+    "advance by trades only. Fees are taken in the asset received. Equity is marked at the bid; open positions are not "
+    "closed at the end. Orders do not move the market, and bots do not take liquidity from each other."
 )
 
 

@@ -100,8 +100,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `basis` is what it was matched against: "depth" (levels of the book), "quote" (top of book only) or "trade" (a
     resting order reached by trades; `trade_id` names the one). `levels` are the (price, quantity) consumed by this
-    fill; `queue_ahead` the quantity that stood before a maker when it was filled. `decision_bid`/`decision_ask` are
-    the touch when the bot decided (for a stop: when it triggered), `arrival_bid`/`arrival_ask` when the order reached the book: their difference is what latency cost.
+    fill, `queue_ahead` the quantity that stood before a maker when it was filled. `decision_bid` and `decision_ask` are
+    the touch when the bot decided (for a stop: when it triggered), `arrival_bid` and `arrival_ask` the touch when the
+    order reached the book: their difference is what latency cost.
     """
 
     bot: int
