@@ -10,6 +10,7 @@ import polars as pl
 
 from quantlab.model import NotFound
 from quantlab.report.picture import BLUE, GREY, VERMILLION, Picture, blank_figure, drawn, finish
+from quantlab.report.table import Table, number, text
 
 if TYPE_CHECKING:
     from quantlab.exchange import Door
@@ -44,6 +45,21 @@ def spreads(market: MarketReader, symbols: Sequence[str] | None, *, books: int) 
                 book.snapshot(decode_depth(answer, instruments[symbol]))
         table = spread_table(tickers, held)
     return table.with_columns(source=pl.lit(market.short))
+
+
+def spread_view(table: pl.DataFrame) -> Table:
+    """Rows of `spreads` with units and separators."""
+    columns = (
+        text("symbol", "symbol"),
+        number("bid", "bid", 6),
+        number("ask", "ask", 6),
+        number("spread_bps", "spread bps"),
+        number("depth_usdt", "depth USDT", 0),
+        text("depth_basis", "depth within"),
+        number("volume_24h_usdt", "volume 24 h USDT", 0),
+        number("trades_24h", "trades 24 h", 0),
+    )
+    return Table(table, columns, source=_source(table), caption="Most traded first")
 
 
 @drawn

@@ -28,6 +28,7 @@ def launch(
     """See `Workbench.launch`."""
     from quantlab.fleet.process import running
     from quantlab.fleet.spec import load_fleet
+    from quantlab.ledger import Ledger
 
     path = find_fleet(settings.root, fleet)
     load_fleet(path)
@@ -36,6 +37,8 @@ def launch(
     engine = running(settings.home)
     if engine is not None:
         raise Refused(f'run "{engine.run_id}" already goes on here: lab.attach() follows it, its .stop() ends it')
+    # Made here, before anybody polls it: engine and notebook must not both create its tables.
+    Ledger.open(settings.home).close()
     run_id = _new_id()
     command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--json", "--fleet", str(path)]
     command += ["--run-id", run_id, "--seed", str(seed)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -53,7 +53,6 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._style.value = view.STYLE
         self._curves: dict[int, list[float]] = {}
         self._curves_due = 0.0
-        self._capital = 0.0
         self._label = ""
         #: The run whose end is drawn.
         self._final = ""
@@ -78,10 +77,9 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             try:
                 self._refresh()
             except Exception as error:  # whatever it is, the user must see it: nobody else will
-                self._say(
-                    f"{type(error).__name__}: {error}" if not isinstance(error, QuantlabError) else str(error),
-                    error=True,
-                )
+                name = "" if isinstance(error, QuantlabError) else f"{type(error).__name__}: "
+                self._say(f"{name}{error}", error=True)
+                self._allow(self._buttons)  # what the engine does is not known: whatever is asked, it will judge
             try:
                 command = self._commands.get(timeout=_PERIOD_S)
             except queue.Empty:
@@ -103,7 +101,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             self._say("Killed: orders cancelled, positions are being sold, bots halted. Stop ends the run.")
         elif command == "start":
             self.run = self.run.again_now()
-            self._curves, self._curves_due, self._capital, self._label = {}, 0.0, 0.0, ""
+            self._curves, self._curves_due, self._label = {}, 0.0, ""
             self._say(f"Started {self.run.id}.")
         else:
             getattr(self.run, command)()
@@ -123,19 +121,17 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             last_fill_ms = pl.col("last_fill").dt.epoch("ms").alias("last_fill_ms")
             bots = self.run.status().with_columns(last_fill_ms).to_dicts()
             self._final = self.run.id
+            self._say(f"The run has ended: {state}.", error=state == "failed")
         with self._head.hold_sync(), self._body.hold_sync():
-            self._head.value = view.header(self.run.id, live, state, self._label, self._capital)
+            self._head.value = view.header(self.run.id, live, state, self._label, bots)
             self._body.value = view.body(bots, self._curves)
-        allowed = {
-            "start": not going,
-            "pause": state == "running",
-            "resume": state == "paused",
-            "stop": live is not None,
-            "kill": live is not None,
-        }
+        fitting = {"running": ("pause",), "paused": ("resume",)}.get(state, ())
+        self._allow((*fitting, "stop", "kill") if live is not None else () if going else ("start",))
+
+    def _allow(self, names: Collection[str]) -> None:
         for name, button in self._buttons.items():
-            if button.disabled == allowed[name]:
-                button.disabled = not allowed[name]
+            if button.disabled == (name in names):
+                button.disabled = name not in names
 
     def _read_curves(self, *, at_once: bool) -> None:
         """Equity by bot, thinned, from the ledger; seldom, since it is the one costly read here."""
@@ -153,8 +149,6 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             step = max(1, rows.height // (_CURVE_POINTS if bot == FLEET else _CURVE_POINTS // 6))
             curves[int(str(bot))] = [*rows["equity"].gather_every(step).to_list(), rows["equity"][-1]]
         self._curves = curves
-        if not self._capital:
-            self._capital = float(equity.filter(pl.col("bot") == FLEET).sort("time")["equity"][0])
         self._curves_due = now + max(_CURVE_PERIOD_S, 10 * (time.monotonic() - now))
 
     def _say(self, words: str, *, error: bool = False) -> None:

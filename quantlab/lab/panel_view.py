@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from quantlab.report.table import figure_text
+
 #: The budget of request weight in any 60 s.
 _WEIGHT_LIMIT = 1_200
 _BLUE, _RED, _GREY, _AMBER = "#0072B2", "#D55E00", "#6e7781", "#E69F00"
@@ -29,23 +31,22 @@ padding:3px 8px 3px 0;border-bottom:1.5px solid #6e7781}
 </style>"""
 
 
-def header(run_id: str, status: Mapping[str, Any] | None, state: str, source: str, capital: float) -> str:
-    """Source, state, time and the fleet's figures."""
+def header(
+    run_id: str, status: Mapping[str, Any] | None, state: str, source: str, bots: Sequence[Mapping[str, Any]]
+) -> str:
+    """Source, state, time and the fleet's figures. `status` is the engine's, None when it does not run."""
     real = status is not None and status["source"]["kind"] == "mainnet"
     tone = "qlp-source qlp-real" if real else "qlp-source"
     banner = f'<div class="{tone}"><b>{_e(source or "source not known yet")}</b> · run {_e(run_id)}</div>'
+    result = _result(bots) if bots else []
     if status is None:
-        return _framed(banner, state, [_fact("state", state)])
-    equity = sum(bot["equity"] for bot in status["bots"])
-    pnl = sum(bot["pnl"] for bot in status["bots"])
+        return _framed(banner, state, [_fact("state", state), *result])
     requests = status["requests"]
     when = datetime.fromtimestamp(status["engine_time_ms"] / 1000, UTC)
     facts = [
         _fact("state", state),
         _fact("engine time, UTC", f"{when:%Y-%m-%d %H:%M:%S}" if status["engine_time_ms"] else "waiting"),
-        _fact("fleet equity", f"{equity:,.2f}"),
-        _fact("result", f"{_signed(pnl)} ({_signed(pnl / capital * 100 if capital else 0.0)} %)", _tone(pnl)),
-        _fact("fills", f"{sum(bot['fills'] for bot in status['bots']):,}"),
+        *result,
         _fact("events", f"{status['events']:,} ({status['events_per_second']:,}/s)"),
         _gauge(int(requests.get("peak_weight_60s", 0))),
         _fact("orders left", str(requests.get("order_requests", 0))),
@@ -55,15 +56,26 @@ def header(run_id: str, status: Mapping[str, Any] | None, state: str, source: st
     return _framed(banner, state, facts)
 
 
+def _result(bots: Sequence[Mapping[str, Any]]) -> list[str]:
+    equity, pnl = sum(bot["equity"] for bot in bots), sum(bot["pnl"] for bot in bots)
+    capital = equity - pnl
+    return [
+        _fact("fleet equity", f"{equity:,.2f}"),
+        _fact("result", f"{_signed(pnl)} ({_signed(pnl / capital * 100 if capital else 0.0)} %)", _tone(pnl)),
+        _fact("fills", f"{sum(bot['fills'] for bot in bots):,}"),
+    ]
+
+
 def body(bots: Sequence[Mapping[str, Any]], curves: Mapping[int, Sequence[float]]) -> str:
     """The fleet's equity and the table of bots. `curves` holds equities by bot number; -1 is the fleet."""
-    rows = "".join(_row(bot, curves.get(bot["bot"], ())) for bot in bots)
-    titles = ("bot", "strategy", "symbol", "tf", "state", "position", "result", "drawdown %", "fills", "last fill", "")
-    numeric = {"position", "result", "drawdown %", "fills"}
+    capital = sum(bot["equity"] - bot["pnl"] for bot in bots)
+    rows = "".join(_row(bot, _from(bot["equity"] - bot["pnl"], curves.get(bot["bot"], ()))) for bot in bots)
+    titles = ("bot", "strategy", "symbol", "tf", "state", "position", "result", "dd %", "fills", "last fill", "")
+    numeric = {"position", "result", "dd %", "fills"}
     head = "".join(f'<th class="{"n" if title in numeric else ""}">{title}</th>' for title in (*titles, "note"))
     return (
-        f'<div class="qlp">{_equity(curves.get(-1, ()))}<div class="qlp-scroll"><table class="qlp-bots"><thead><tr>'
-        f"{head}</tr></thead><tbody>{rows}</tbody></table></div></div>"
+        f'<div class="qlp">{_equity(_from(capital, curves.get(-1, ())))}<div class="qlp-scroll">'
+        f'<table class="qlp-bots"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></div>'
     )
 
 
@@ -73,6 +85,11 @@ def message(words: str, *, error: bool = False) -> str:
         return ""
     tone = ' class="qlp-error"' if error else ""
     return f'<div class="qlp"><div{tone}>{_e(words)}</div></div>'
+
+
+def _from(capital: float, curve: Sequence[float]) -> Sequence[float]:
+    """The curve with the capital it began with."""
+    return [capital, *curve] if curve else ()
 
 
 def _row(bot: Mapping[str, Any], curve: Sequence[float]) -> str:
@@ -163,7 +180,7 @@ def _tone(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+,.2f}".replace("-", "\N{MINUS SIGN}")
+    return figure_text(value, 2, signed=True)
 
 
 def _e(words: Any) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from quantlab.ledger import RunRow
     from quantlab.report import RunData
     from quantlab.report.picture import Picture
+    from quantlab.report.table import Table
 
 #: How a run was launched from here: fleet file, hours, speed, seed.
 Again = tuple[Path, float | None, float | Literal["max"] | None, int]
@@ -181,14 +182,27 @@ class Run:
 
         return equity_figure(self.data())
 
+    def table(self, by: Literal["bot", "strategy", "symbol", "timeframe"] = "bot") -> Table:
+        """The results as a table to read, best first; `.frame` is the data, `.write_csv` exports it."""
+        from quantlab.report.sections import bot_section, strategy_section
+
+        data = self.data()
+        if by != "bot":
+            return strategy_section(data, by=by)
+        table = bot_section(data)
+        table.frame = table.frame.sort("net_pnl", "bot", descending=[True, False])
+        return table
+
     def report(self) -> Path:
         """The path of `report.html`, made if it is not there yet."""
+        from quantlab.lab.link import LinkedPath
         from quantlab.report import report_process
 
-        path = self.settings.root / "reports" / self.id / "report.html"
-        if path.exists():
-            return path
-        return report_process(self.id, home=self.settings.home, reports=self.settings.root / "reports")
+        reports = self.settings.root / "reports"
+        path = reports / self.id / "report.html"
+        if not path.exists():
+            path = report_process(self.id, home=self.settings.home, reports=reports)
+        return LinkedPath(path)
 
     def panel(self) -> Panel:
         """The control panel: buttons, live table, equity. Shows this run, and the next one that it starts."""

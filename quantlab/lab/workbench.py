@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quantlab.lab.inspect import Depth
     from quantlab.lab.reader import MarketReader
     from quantlab.report.picture import Picture
+    from quantlab.report.table import Table
 
 Market = Literal["mainnet", "testnet", "replay"]
 
@@ -54,6 +55,12 @@ class Workbench:
         from quantlab.lab.inspect import spreads
 
         return spreads(self._market(), symbols, books=books)
+
+    def spread_table(self, table: pl.DataFrame | None = None, rows: int = 20) -> Table:
+        """The first `rows` of `spreads` as a table to read; `table` is what `spreads` gave (default: asked now)."""
+        from quantlab.lab.inspect import spread_view
+
+        return spread_view((self.spreads() if table is None else table).head(rows))
 
     def spread_plot(self, table: pl.DataFrame | None = None) -> Picture:
         """Spread against 24 h volume, one dot a symbol; `table` is what `spreads` gave (default: asked now)."""

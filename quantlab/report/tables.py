@@ -48,7 +48,7 @@ def bot_table(
         equity.filter(pl.col("bot") != FLEET)
         .sort("time_ms")
         .group_by("bot")
-        .agg(final_equity=pl.col("equity").last(), max_drawdown_pct=0.0 - drawdown(pl.col("equity")).min())
+        .agg(final_equity=pl.col("equity").last(), max_drawdown_pct=drawdown(pl.col("equity")).min().abs())
     )
     traded = fills.group_by("bot").agg(
         fills=pl.len(),

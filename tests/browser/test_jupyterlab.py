@@ -43,9 +43,12 @@ def until(true: Callable[[], Any], seconds: float) -> None:
 
 
 def errors(page: Any) -> list[str]:
-    return list(
-        page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
-    )
+    return list(page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts())
+
+
+def busy(page: Any) -> bool:
+    """Whether a cell runs. The kernel's own state says idle while a click is answered beside it."""
+    return bool(page.locator(".jp-InputPrompt", has_text="[*]").count())
 
 
 def test_the_start_notebook_opens_and_runs(jupyter: Any, watched: Callable[..., Any]) -> None:
@@ -71,7 +74,7 @@ def test_the_panel_appears_and_its_buttons_work_while_a_cell_is_busy(jupyter: An
     panel = page.locator(".quantlab-panel")
     panel.wait_for(timeout=60_000)
     state(panel, "running")
-    assert jupyter.kernel_states() == ["busy"]  # the cell below the panel waits for the run
+    assert busy(page)  # the cell below the panel waits for the run
     assert "GENERATED market" in panel.locator(".qlp-source").inner_text()
     assert panel.locator(".qlp-bots tbody tr").count() == 45
     button(panel, "Pause").click()
@@ -81,11 +84,11 @@ def test_the_panel_appears_and_its_buttons_work_while_a_cell_is_busy(jupyter: An
     button(panel, "Kill").click()
     panel.locator("text=Kill the fleet?").wait_for(timeout=10_000)
     button(panel, "No").click()
-    assert jupyter.kernel_states() == ["busy"]
+    assert busy(page)
     button(panel, "Stop").click()
     state(panel, "stopped", seconds=40)
     until(lambda: button(panel, "Start").is_enabled(), 20)
-    until(lambda: jupyter.kernel_states() == ["idle"], 60)
+    until(lambda: not busy(page), 60)
     assert errors(page) == []
     with Ledger.open(jupyter.root / ".quantlab", create=False) as ledger:
         kinds = ledger.events(ledger.latest_run_id())["kind"].to_list()
