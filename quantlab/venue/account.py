@@ -1,19 +1,19 @@
-"""The signed side: an account that answers as Binance's would, and orders that are recorded.
+"""The signed side: one account behind all keys, and the endpoints that need a signature.
 
-An order is accepted and never filled: it rests as NEW until it is cancelled. What matters here is that it is *seen*.
+Payload forms: Binance spot REST docs, "Account endpoints", and wallet docs, "API key permission", checked 2026-11-23.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from quantlab.venue.errors import VenueError, bad_symbol, missing, unknown_order
+from quantlab.venue import parameters
+from quantlab.venue.orders import Orders
+from quantlab.venue.parameters import SIGNED, Params
+from quantlab.venue.source import Market
 
-Params = Mapping[str, str]
-
-#: A careful key: reading and spot trading, bound to addresses. Source: Binance wallet docs, checked 2026-11-23.
+#: A careful key: reading and spot trading, bound to addresses.
 RESTRICTIONS: dict[str, Any] = {
     "ipRestrict": True,
     "createTime": 1_700_000_000_000,
@@ -30,134 +30,120 @@ RESTRICTIONS: dict[str, Any] = {
     "enablePortfolioMarginTrading": False,
 }
 
+_RATE = "0.00100000"
+_NONE = "0.00000000"
+
+_NEW_ORDER = (
+    "symbol side type timeInForce quantity quoteOrderQty price newClientOrderId strategyId strategyType stopPrice "
+    "trailingDelta icebergQty newOrderRespType selfTradePreventionMode pegPriceType pegOffsetValue pegOffsetType"
+)
+_LEG = (
+    "Type ClientOrderId IcebergQty Price StopPrice TrailingDelta TimeInForce StrategyId StrategyType PegPriceType "
+    "PegOffsetType PegOffsetValue"
+)
+_PAIR = "symbol listClientOrderId side quantity newOrderRespType selfTradePreventionMode " + " ".join(
+    leg + name for leg in ("above", "below") for name in _LEG.split()
+)
+
+
+class SignedEndpoint(NamedTuple):
+    """How a signed request is answered, and the parameters it has."""
+
+    answer: Callable[[Params], Any]
+    known: frozenset[str]
+
 
 class Account:
-    """One account behind all keys of the venue. `restrictions` may be changed by whoever tests an audit."""
+    """One account behind all keys of the venue.
 
-    def __init__(self, symbols: tuple[str, ...]) -> None:
+    `restrictions` may be changed by whoever tests an audit. Balances do not move with the orders the venue accepts.
+    """
+
+    def __init__(self, market: Market) -> None:
         self.restrictions = dict(RESTRICTIONS)
-        self.orders: list[dict[str, Any]] = []
-        self._symbols = symbols
+        self.orders = Orders(market)
+        self._market = market
+        orders = self.orders
+        #: By (method, path).
+        self.endpoints: dict[tuple[str, str], SignedEndpoint] = {
+            ("GET", "/api/v3/account"): _signed(self._balances, "omitZeroBalances"),
+            ("GET", "/api/v3/account/commission"): _signed(self._commission, "symbol"),
+            ("GET", "/sapi/v1/account/apiRestrictions"): _signed(lambda params: self.restrictions),
+            ("GET", "/api/v3/order"): _signed(orders.find, "symbol orderId origClientOrderId"),
+            ("GET", "/api/v3/openOrders"): _signed(lambda params: orders.of(params, open_only=True), "symbol"),
+            ("GET", "/api/v3/allOrders"): _signed(self._all_orders, "symbol orderId startTime endTime limit"),
+            ("GET", "/api/v3/myTrades"): _signed(self._trades, "symbol orderId startTime endTime fromId limit"),
+            ("POST", "/api/v3/order"): _signed(orders.place, _NEW_ORDER),
+            ("POST", "/api/v3/order/test"): _signed(self._test_order, _NEW_ORDER + " computeCommissionRates"),
+            ("DELETE", "/api/v3/order"): _signed(
+                orders.cancel, "symbol orderId origClientOrderId newClientOrderId cancelRestrictions"
+            ),
+            ("DELETE", "/api/v3/openOrders"): _signed(orders.cancel_all, "symbol"),
+            ("POST", "/api/v3/order/cancelReplace"): _signed(
+                orders.replace,
+                _NEW_ORDER + " cancelReplaceMode cancelNewClientOrderId cancelOrigClientOrderId cancelOrderId "
+                "cancelRestrictions orderRateLimitExceededMode",
+            ),
+            ("POST", "/api/v3/orderList/oco"): _signed(orders.place_pair, _PAIR),
+        }
 
-    def answer(self, method: str, path: str, params: Params) -> Any:
-        """The answer to a signed request whose signature was right. Raises VenueError."""
-        if method == "GET":
-            return self._read(path, params)
-        if path == "/api/v3/order/test" and method == "POST":
-            self._checked(params)
-            return {}
-        if path == "/api/v3/order" and method == "POST":
-            return self._new_order(params)
-        if path in ("/api/v3/order", "/api/v3/openOrders") and method == "DELETE":
-            return self._cancel(path, params)
-        raise VenueError(-1100, "The replay venue records this request and does not play it.", 404)
-
-    def _read(self, path: str, params: Params) -> Any:
-        if path == "/api/v3/account":
-            return self._balances()
-        if path == "/api/v3/account/commission":
-            return self._commission(params)
-        if path == "/sapi/v1/account/apiRestrictions":
-            return self.restrictions
-        if path == "/api/v3/openOrders":
-            return [o for o in self._of(params) if o["status"] == "NEW"]
-        if path == "/api/v3/allOrders":
-            return self._of(params)
-        if path == "/api/v3/myTrades":
-            return []
-        if path == "/api/v3/order":
-            return self._find(params)
-        raise VenueError(-1100, "The replay venue does not have this path.", 404)
-
-    def _balances(self) -> dict[str, Any]:
+    def _balances(self, params: Params) -> dict[str, Any]:
         return {
             "makerCommission": 10,
             "takerCommission": 10,
             "buyerCommission": 0,
             "sellerCommission": 0,
-            "commissionRates": {"maker": "0.00100000", "taker": "0.00100000", "buyer": "0", "seller": "0"},
+            "commissionRates": {"maker": _RATE, "taker": _RATE, "buyer": _NONE, "seller": _NONE},
             "canTrade": True,
             "canWithdraw": False,
             "canDeposit": True,
             "brokered": False,
             "requireSelfTradePrevention": False,
             "preventSor": False,
-            "updateTime": 0,
+            "updateTime": self._market.now_ms,
             "accountType": "SPOT",
-            "balances": [{"asset": "USDT", "free": "45000.00000000", "locked": "0.00000000"}],
+            "balances": [{"asset": "USDT", "free": "45000.00000000", "locked": _NONE}],
             "permissions": ["SPOT"],
             "uid": 1,
         }
 
     def _commission(self, params: Params) -> dict[str, Any]:
-        rates = {"maker": "0.00100000", "taker": "0.00100000", "buyer": "0.00000000", "seller": "0.00000000"}
-        none = dict.fromkeys(rates, "0.00000000")
-        discount = {"enabledForAccount": False, "enabledForSymbol": False, "discountAsset": "BNB", "discount": "0.75"}
+        none = {"maker": _NONE, "taker": _NONE, "buyer": _NONE, "seller": _NONE}
         return {
-            "symbol": self._symbol(params),
-            "standardCommission": rates,
+            "symbol": parameters.symbol(params, self._market.symbols),
+            "standardCommission": {**none, "maker": _RATE, "taker": _RATE},
             "specialCommission": none,
             "taxCommission": none,
-            "discount": discount,
+            "discount": {
+                "enabledForAccount": False,
+                "enabledForSymbol": False,
+                "discountAsset": "BNB",
+                "discount": "0.75000000",
+            },
         }
 
-    def _new_order(self, params: Params) -> dict[str, Any]:
-        self._checked(params)
-        now = time.time_ns() // 1_000_000
-        number = len(self.orders) + 1
-        order = {
-            "symbol": params["symbol"],
-            "orderId": number,
-            "orderListId": -1,
-            "clientOrderId": params.get("newClientOrderId") or f"venue-{number}",
-            "transactTime": now,
-            "price": params.get("price", "0.00000000"),
-            "origQty": params.get("quantity", "0.00000000"),
-            "executedQty": "0.00000000",
-            "cummulativeQuoteQty": "0.00000000",
-            "status": "NEW",
-            "timeInForce": params.get("timeInForce", "GTC"),
-            "type": params["type"],
-            "side": params["side"],
-            "workingTime": now,
-            "selfTradePreventionMode": "EXPIRE_MAKER",
-            "fills": [],
-        }
-        self.orders.append(order)
-        return order
+    def _test_order(self, params: Params) -> dict[str, Any]:
+        self.orders.check(params)
+        return {}
 
-    def _cancel(self, path: str, params: Params) -> Any:
-        chosen = [self._find(params)] if path == "/api/v3/order" else self._of(params)
-        open_orders = [order for order in chosen if order["status"] == "NEW"]
-        if not open_orders:
-            raise VenueError(-2011, "Unknown order sent.")
-        for order in open_orders:
-            order["status"] = "CANCELED"
-        return open_orders[0] if path == "/api/v3/order" else open_orders
+    def _all_orders(self, params: Params) -> list[dict[str, Any]]:
+        parameters.symbol(params, self._market.symbols)
+        first = parameters.integer(params, "orderId") or 0
+        rows = [row for row in self.orders.of(params) if row["orderId"] >= first and _within(params, row)]
+        return rows[-parameters.limit(params, 500, 1000) :]
 
-    def _checked(self, params: Params) -> None:
-        self._symbol(params)
-        for name in ("side", "type"):
-            if not params.get(name):
-                raise missing(name)
-        if not params.get("quantity") and not params.get("quoteOrderQty"):
-            raise missing("quantity")
+    def _trades(self, params: Params) -> list[dict[str, Any]]:
+        symbol = parameters.symbol(params, self._market.symbols)
+        order, first = parameters.integer(params, "orderId"), parameters.integer(params, "fromId") or 0
+        own = [row for row in self.orders.trades if row["symbol"] == symbol and row["id"] >= first]
+        rows = [row for row in own if order in (None, row["orderId"]) and _within(params, row)]
+        return rows[-parameters.limit(params, 500, 1000) :]
 
-    def _symbol(self, params: Params) -> str:
-        if not params.get("symbol"):
-            raise missing("symbol")
-        if params["symbol"] not in self._symbols:
-            raise bad_symbol()
-        return params["symbol"]
 
-    def _of(self, params: Params) -> list[dict[str, Any]]:
-        return [order for order in self.orders if params.get("symbol") in (None, order["symbol"])]
+def _signed(answer: Callable[[Params], Any], known: str = "") -> SignedEndpoint:
+    return SignedEndpoint(answer, frozenset(known.split()) | SIGNED)
 
-    def _find(self, params: Params) -> dict[str, Any]:
-        for order in self.orders:
-            if (
-                params.get("orderId") == str(order["orderId"])
-                or params.get("origClientOrderId") == order["clientOrderId"]
-            ):
-                return order
-        raise unknown_order()
+
+def _within(params: Params, row: dict[str, Any]) -> bool:
+    start, end = parameters.integer(params, "startTime"), parameters.integer(params, "endTime")
+    return (start is None or row["time"] >= start) and (end is None or row["time"] <= end)

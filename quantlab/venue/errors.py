@@ -1,17 +1,28 @@
-"""Binance's error answers. Codes and words: Binance spot REST docs, errors, checked 2026-11-23."""
+"""Binance's error answers. Codes and words: Binance spot REST docs, "Error codes", checked 2026-11-23."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+LEGAL_SYMBOL = "^[A-Z0-9-_.]{1,20}$"
+LEGAL_SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
+LEGAL_INTEGER = "^[0-9]{1,20}$"
+LEGAL_DECIMAL = "^([0-9]{1,20})(\\.[0-9]{1,20})?$"
+
 
 class VenueError(Exception):
-    """An error answer: HTTP `status` and `{"code", "msg"}`."""
+    """An error answer: HTTP `status`, `headers`, and `{"code", "msg"}`."""
 
-    def __init__(self, code: int, message: str, status: int = 400, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, code: int, message: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
-        self.headers = headers or {}
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, int | str]:
+        return {"code": self.code, "msg": self.message}
 
 
 def bad_symbol() -> VenueError:
@@ -22,18 +33,29 @@ def missing(name: str) -> VenueError:
     return VenueError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
-def illegal(name: str) -> VenueError:
-    return VenueError(-1100, f"Illegal characters found in parameter '{name}'.")
+def empty(name: str) -> VenueError:
+    return VenueError(-1105, f"Parameter '{name}' was empty.")
+
+
+def illegal(name: str, legal: str) -> VenueError:
+    return VenueError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
+
+
+def invalid(name: str) -> VenueError:
+    return VenueError(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def bad_combination() -> VenueError:
+    return VenueError(-1128, "Combination of optional parameters invalid.")
 
 
 def bad_interval() -> VenueError:
     return VenueError(-1120, "Invalid interval.")
 
 
-def bad_timestamp(ahead: bool) -> VenueError:
-    words = "1000ms ahead of the server's time." if ahead else ""
+def bad_timestamp(*, ahead: bool) -> VenueError:
     if ahead:
-        return VenueError(-1021, f"Timestamp for this request was {words}")
+        return VenueError(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
     return VenueError(-1021, "Timestamp for this request is outside of the recvWindow.")
 
 
@@ -49,5 +71,18 @@ def rejected_key() -> VenueError:
     return VenueError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
 
 
+def rejected_order(why: str) -> VenueError:
+    return VenueError(-2010, why)
+
+
 def unknown_order() -> VenueError:
     return VenueError(-2013, "Order does not exist.")
+
+
+def nothing_to_cancel() -> VenueError:
+    return VenueError(-2011, "Unknown order sent.")
+
+
+def not_played(what: str) -> VenueError:
+    """What Binance may have and the venue does not. The words are ours."""
+    return VenueError(0, f"The replay venue has recorded {what} and does not play it.", 404)

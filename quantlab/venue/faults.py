@@ -1,9 +1,11 @@
 """Faults to play, set by file or at run time. Each is a table: `match` (part of a path or stream name), `kind`, and
 what the kind needs.
 
-REST: "status" (status, code, msg, retry_after), "latency" (ms), "drop" (the connection ends unanswered), "html",
-"truncate". Streams: "gap" (depth updates are left out), "silence" (nothing is sent), "disconnect" (once, at the next
-step). `times` bounds how often it happens (default: always).
+Requests: "status" (status, code, msg, retry_after; or body, and headers), "latency" (ms), "drop" (the connection ends
+unanswered), "html", "truncate" (half of the answer), "stale_snapshot" (a depth answer's lastUpdateId lies `back`
+updates in the past). "status" and "drop" also meet the opening of a socket.
+Streams: "gap" (events are left out), "silence" (nothing is sent), "disconnect" (the connection ends).
+`times` bounds how often it happens: once for disconnect, always for the others.
 """
 
 from __future__ import annotations
@@ -11,14 +13,27 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from quantlab.model.errors import ConfigurationError, NotFound
 
-REST_KINDS = ("status", "latency", "drop", "html", "truncate")
+REQUEST_KINDS = ("status", "latency", "drop", "html", "truncate", "stale_snapshot")
 STREAM_KINDS = ("gap", "silence", "disconnect")
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "match": str,
+    "status": int,
+    "code": int,
+    "msg": str,
+    "body": str,
+    "headers": dict,
+    "retry_after": int,
+    "ms": (int, float),
+    "back": int,
+    "times": int,
+}
 
 
 @dataclass
@@ -28,13 +43,23 @@ class Fault:
     status: int = 503
     code: int = -1000
     msg: str = "An unknown error occurred while processing the request."
+    body: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     retry_after: int | None = None
     ms: float = 0.0
+    back: int = 1_000
     times: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in REST_KINDS + STREAM_KINDS:
-            raise ConfigurationError(f'fault kind "{self.kind}": there are {", ".join(REST_KINDS + STREAM_KINDS)}')
+        if self.kind not in REQUEST_KINDS + STREAM_KINDS:
+            known = ", ".join(REQUEST_KINDS + STREAM_KINDS)
+            raise ConfigurationError(f'fault kind "{self.kind}": there are {known}')
+        for name, types in _TYPES.items():
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, types)):
+                raise ConfigurationError(f'fault "{self.kind}": {name} = {value!r} has the wrong type')
+        if self.times is None and self.kind == "disconnect":
+            self.times = 1
 
     def strikes(self, name: str) -> bool:
         """Whether it happens to `name` now; counts it."""
@@ -46,17 +71,20 @@ class Fault:
 
 
 class Faults:
-    """The faults in force."""
+    """The faults in force. The first that matches happens."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self._requests: list[Fault] = []
+        self._streams: list[Fault] = []
 
     def set(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Replace all. Raises ConfigurationError for an unknown kind or field."""
+        """Replace all. Raises ConfigurationError for an unknown kind or field, and then changes nothing."""
         try:
-            self._faults = [Fault(**row) for row in rows]
+            faults = [Fault(**row) for row in rows]
         except TypeError as error:
-            raise ConfigurationError(f"fault: {error}") from None
+            raise ConfigurationError(f"faults are a list of tables: {error}") from None
+        self._requests = [fault for fault in faults if fault.kind in REQUEST_KINDS]
+        self._streams = [fault for fault in faults if fault.kind in STREAM_KINDS]
 
     def load(self, path: Path) -> None:
         """Read a JSON list, or TOML with [[fault]] rows."""
@@ -69,12 +97,16 @@ class Faults:
             raise ConfigurationError(f"{path}: not a list of faults ({error})") from None
 
     def rows(self) -> list[dict[str, Any]]:
-        return [vars(fault) for fault in self._faults]
+        return [asdict(fault) for fault in (*self._requests, *self._streams)]
 
-    def rest(self, path: str) -> Fault | None:
-        return next((f for f in self._faults if f.kind in REST_KINDS and f.strikes(path)), None)
+    @property
+    def any_on_streams(self) -> bool:
+        return bool(self._streams)
+
+    def request(self, path: str) -> Fault | None:
+        """The fault that happens to a request for `path`; counts it."""
+        return next((fault for fault in self._requests if fault.strikes(path)), None)
 
     def stream(self, name: str) -> Fault | None:
-        if not self._faults:
-            return None
-        return next((f for f in self._faults if f.kind in STREAM_KINDS and f.strikes(name)), None)
+        """The fault that happens to an event of stream `name`; counts it."""
+        return next((fault for fault in self._streams if fault.strikes(name)), None)

@@ -9,11 +9,24 @@ from typing import Any
 
 #: What could move money, whether the venue knows it or not.
 _ORDER = re.compile(r"order|cancel|withdraw|transfer|convert|borrow|repay|loan|margin", re.IGNORECASE)
+_METHOD = re.compile(r'"method"\s*:\s*"([^"]*)"')
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_API_KEY = re.compile(r'("apiKey"\s*:\s*")[^"]*')
+#: Methods of the WebSocket API that name orders and only read.
+_READS = frozenset(
+    "order.status openOrders.status allOrders orderList.status openOrderLists.status allOrderLists "
+    "account.rateLimits.orders order.amendments".split()
+)
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_MOST_TEXT = 4_000
 
 
 class RequestLog:
-    """Each line: seq, wall_ms, market_ms, kind (rest, ws, frame), method, path, query, weight, signed, has_key,
-    status."""
+    """Each line: seq, wall_ms, market_ms, kind ("rest", "ws" for an opened socket, "frame"), method, path, query,
+    weight, signed, has_key, status, text (of a frame), order (whether it could have moved money).
+
+    API keys are not kept, only whether there was one.
+    """
 
     def __init__(self, market_ms: Callable[[], int]) -> None:
         self._market_ms = market_ms
@@ -46,19 +59,37 @@ class RequestLog:
                 "signed": signed,
                 "has_key": has_key,
                 "status": status,
-                "text": text,
-                "order": is_order(kind, method, path, text),
+                "text": _API_KEY.sub(r"\1***", text)[:_MOST_TEXT],
+                "order": is_order(kind, method, text),
             }
         )
 
+    def add_frame(self, path: str, data: str | bytes, *, weight: int = 0, status: int = 0) -> None:
+        """A message that a client sent on a socket, text or binary."""
+        text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+        methods = _METHOD.findall(_unescaped(text))
+        self.add(
+            "frame",
+            methods[-1] if methods else "?",
+            path,
+            weight=weight,
+            signed='"signature"' in text,
+            has_key='"apiKey"' in text,
+            status=status,
+            text=text,
+        )
+
     def lines(self, after: int = 0) -> list[dict[str, Any]]:
-        return [line for line in self._lines if line["seq"] > after]
+        """Lines with a `seq` above `after`."""
+        return self._lines[max(0, after - self._cleared) :]
 
     def clear(self) -> None:
+        """Forget the lines; numbers go on."""
         self._cleared += len(self._lines)
         self._lines.clear()
 
     def report(self, after: int = 0) -> dict[str, Any]:
+        """Lines and their totals."""
         lines = self.lines(after)
         return {
             "requests": lines,
@@ -69,8 +100,18 @@ class RequestLog:
         }
 
 
-def is_order(kind: str, method: str, path: str, text: str) -> bool:
-    """Whether a line could have moved money: any REST request that is no read, any frame that is no subscription."""
-    if kind == "frame":
-        return _ORDER.search(text) is not None
-    return method != "GET" or (_ORDER.search(path) is not None and "test" not in path and kind == "rest")
+def is_order(kind: str, method: str, text: str = "") -> bool:
+    """Whether a line could have moved money: a REST request that is no read, a frame whose method names such a deed.
+
+    Where a frame names several methods each counts, and where it names none its whole text does.
+    """
+    if kind != "frame":
+        return method not in _SAFE_METHODS
+    plain = _unescaped(text)
+    methods = _METHOD.findall(plain) or [plain]
+    return any(_ORDER.search(name) is not None and name not in _READS for name in methods)
+
+
+def _unescaped(text: str) -> str:
+    """`text` with JSON's unicode escapes undone: "\\u006frder" is an order too."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)

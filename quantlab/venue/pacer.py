@@ -2,8 +2,8 @@
 
 Above speed 1 it moves in lock-step with the run's own connection, in steps of 1 s: the step's frames, then a ping, and
 on when the pong is back. A client answers pings in reading order, so the pong says that everything was read, and no
-answer comes from the future. At speed 1 it follows the wall clock in steps of 100 ms. It stands at its start until the
-first subscription is whole, and stands still while no run is connected.
+answer comes from the future. At speed 1 and below it follows the wall clock in steps of 100 ms. It stands at its start
+until the first subscription is whole, and stands still while no run is connected, unless it is told to run on.
 """
 
 from __future__ import annotations
@@ -13,96 +13,121 @@ import time
 from collections.abc import Collection
 
 from quantlab.venue.faults import Faults
+from quantlab.venue.frames import combined_frame, text_frame
 from quantlab.venue.source import Market
-from quantlab.venue.streams import Connection, combined_frame, text_frame
+from quantlab.venue.streams import Connection
 
 STEP_MS = 1_000
 _LIVE_STEP_MS = 100
-_PING_S = 20.0
+#: How fast a market of unbounded speed runs on when nobody reads it.
+ALONE_SPEED = 60.0
+#: Who is further behind its own pace than this (a suspended machine) does not catch up.
+_LATE_S = 1.0
 
 
 class Pacer:
-    """Plays `market` to `connections`. `speed` is market seconds a second, None as fast as the run reads."""
+    """Plays `market` to `connections`, the oldest first. `speed` is market seconds a second, None as fast as the run
+    reads. `hold` keeps market time standing while no run is connected."""
 
     def __init__(
-        self, market: Market, connections: Collection[Connection], faults: Faults, speed: float | None
+        self,
+        market: Market,
+        connections: Collection[Connection],
+        faults: Faults,
+        speed: float | None,
+        *,
+        hold: bool = True,
     ) -> None:
         self.market = market
         self.speed = speed
+        self.hold = hold
         self.ended = False
         self.frames = 0
         self._connections = connections
         self._faults = faults
         self._run: Connection | None = None
+        self._changed = asyncio.Event()
         self._steps = 0
+        self._due_s = 0.0
+
+    def wake(self) -> None:
+        """Look again who is connected: a subscription is whole, or `hold` was changed."""
+        self._changed.set()
 
     async def play(self) -> None:
         """Play until the market ends."""
         market = self.market
         while market.now_ms < market.end_ms:
-            run = await self._whose_run()
-            if self.speed is not None and self.speed <= 1.0:
-                await self._live_step()
+            run = self._whose_run()
+            if run is None and (self.hold or not self._steps):
+                self._changed.clear()
+                await self._changed.wait()
+            elif self.speed is not None and self.speed <= 1.0:
+                await self._wait_until_due(_LIVE_STEP_MS, self.speed)
+                self._send(_LIVE_STEP_MS)
+            elif run is None:
+                await self._wait_until_due(STEP_MS, self.speed or ALONE_SPEED)
+                self._send(STEP_MS)
             else:
+                if self.speed is not None:
+                    await self._wait_until_due(STEP_MS, self.speed)
                 await self._locked_step(run)
         self.ended = True
 
-    async def _whose_run(self) -> Connection:
-        """The connection that paces: the oldest whole one. Waits while there is none."""
-        while self._run is None or self._run not in self._connections:
-            self._run = next((c for c in self._connections if c.whole.is_set()), None)
-            if self._run is None:
-                await asyncio.sleep(0.005)
+    def _whose_run(self) -> Connection | None:
+        """The connection that paces: the oldest whole one, for as long as it lives."""
+        if self._run is None or self._run not in self._connections:
+            self._run = next((connection for connection in self._connections if connection.whole), None)
         return self._run
 
+    async def _wait_until_due(self, step_ms: int, speed: float) -> None:
+        """Wait for the next step's turn, counted from the last one's, so that small delays do not add up."""
+        now = time.monotonic()
+        self._due_s += step_ms / 1000 / speed
+        if not now - _LATE_S < self._due_s < now + step_ms / 1000 / speed:
+            self._due_s = now
+        await asyncio.sleep(self._due_s - now)
+
     async def _locked_step(self, run: Connection) -> None:
-        began = time.monotonic()
-        self._steps += 1
-        number = b"step-%d" % self._steps
-        self._send(self.market.now_ms + STEP_MS, run, run.ping(number))
-        while run in self._connections:
-            try:
-                if await asyncio.wait_for(run.pongs.get(), 1.0) == number:
-                    break
-            except TimeoutError:
-                continue  # it thinks, or it is gone: the loop's condition tells
-        if self.speed is not None:
-            await asyncio.sleep(max(0.0, STEP_MS / 1000 / self.speed - (time.monotonic() - began)))
+        payload = b"step-%d" % (self._steps + 1)
+        self._send(STEP_MS, run, run.step_ping(payload))
+        while run in self._connections and await run.pongs.get() not in (payload, b""):
+            pass
 
-    async def _live_step(self) -> None:
-        began = time.monotonic()
+    def _send(self, step_ms: int, run: Connection | None = None, ping: bytes = b"") -> None:
+        """Play a step and write each connection its frames; those too far behind are dropped, but for the run's own."""
         self._steps += 1
-        ping = b""
-        if self._steps % round(_PING_S * 1000 / _LIVE_STEP_MS) == 0:
-            ping = bytes((0x89, 13)) + b"%013d" % (time.time_ns() // 1_000_000)
-        self._send(self.market.now_ms + _LIVE_STEP_MS, None, ping)
-        await asyncio.sleep(max(0.0, _LIVE_STEP_MS / 1000 / (self.speed or 1.0) - (time.monotonic() - began)))
-
-    def _send(self, to_ms: int, run: Connection | None, ping: bytes) -> None:
-        """Play up to `to_ms` and write each connection its frames; those too far behind are dropped."""
-        connections = tuple(self._connections)
-        wanted = frozenset().union(*(connection.streams for connection in connections))
-        events = self.market.advance(min(to_ms, self.market.end_ms), wanted)
-        cut = set()
-        if self._faults.rows():
-            kept = []
-            for event in events:
-                fault = self._faults.stream(event[0])
-                if fault is None:
-                    kept.append(event)
-                elif fault.kind == "disconnect":
-                    cut.add(event[0])
-            events = kept
+        market, connections = self.market, tuple(self._connections)
+        wanted = frozenset().union(*(connection.subscription.streams for connection in connections))
+        events = market.advance(min(market.now_ms + step_ms, market.end_ms), wanted)
+        cut: set[str] = set()
+        if self._faults.any_on_streams:
+            events, cut = self._struck(events)
         self.frames += len(events)
-        only = len(connections) == 1
         for connection in connections:
-            streams = connection.streams
-            if connection.combined:
-                frames = [combined_frame(name, data) for name, data in events if only or name in streams]
+            subscription = connection.subscription
+            frame = combined_frame if subscription.combined else _raw_frame
+            if len(connections) == 1:
+                frames = [frame(name, data) for name, data in events]
             else:
-                frames = [text_frame(data) for name, data in events if only or name in streams]
-            if ping and (run is None or connection is run):
+                frames = [frame(name, data) for name, data in events if name in subscription.streams]
+            if connection is run:
                 frames.append(ping)
-            gone = frames and not connection.write(frames) and connection is not run
-            if gone or cut & streams:
+            fell_behind = bool(frames) and not connection.write(frames) and connection is not run
+            if fell_behind or cut & subscription.streams:
                 connection.drop()
+
+    def _struck(self, events: list[tuple[str, bytes]]) -> tuple[list[tuple[str, bytes]], set[str]]:
+        """The events that faults leave, and the streams whose readers are cut off."""
+        kept, cut = [], set()
+        for event in events:
+            fault = self._faults.stream(event[0])
+            if fault is None:
+                kept.append(event)
+            elif fault.kind == "disconnect":
+                cut.add(event[0])
+        return kept, cut
+
+
+def _raw_frame(stream: str, data: bytes) -> bytes:
+    return text_frame(data)

@@ -1,78 +1,65 @@
-"""The WebSocket side: subscriptions, answers, and frames written with as little work as possible.
+"""One client of the market streams: what it asked for, how fast it may talk, and what it is sent.
 
-Frames go straight to the transport, a whole step in one write: an unmasked server frame is two to ten bytes of header,
-and building it here costs less than one call of a general writer. Limits and words: Binance spot WebSocket streams
-docs, checked 2026-11-23.
+Frames go straight to the transport, a whole step in one write: building them costs less than one call of a general
+writer. Limits: Binance spot WebSocket streams docs, "General information" and "Limits", checked 2026-11-23.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
-from collections import deque
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
+from quantlab.venue.commands import Subscription
+from quantlab.venue.frames import ping_frame
+from quantlab.venue.limits import RateLimit
 from quantlab.venue.log import RequestLog
 
-MAX_STREAMS = 1024
+#: The server pings each client that often, and ends a connection whose pong is missing for that long.
+PING_S, PONG_S = 20.0, 60.0
 _MESSAGES_A_SECOND = 5
 #: A reader that lags this far behind is dropped, unless it is the one that paces the venue.
 _BEHIND_BYTES = 16 << 20
-_STREAM = re.compile(
-    r"[a-z0-9]{2,30}@(bookTicker|trade|aggTrade|miniTicker|ticker|avgPrice|kline_\w{2,3}|depth(5|10|20)?(@100ms|@1000ms)?)"
-)
 
 
 class Connection:
-    """One client of `/stream` (combined frames) or `/ws` (raw data)."""
+    """A client of `/stream` or `/ws`. `on_whole` is called when its subscription was answered, and after each other."""
 
-    def __init__(self, request: web.Request, *, combined: bool, log: RequestLog) -> None:
-        self._request = request
-        self._log = log
-        self._times: deque[float] = deque()
+    def __init__(
+        self,
+        request: web.Request,
+        subscription: Subscription,
+        log: RequestLog,
+        on_whole: Callable[[], None],
+        *,
+        ping_s: float = PING_S,
+        pong_s: float = PONG_S,
+    ) -> None:
         self.socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
-        self.combined = combined
-        self.streams: set[str] = set()
-        self.whole = asyncio.Event()
+        self.subscription = subscription
+        self.whole = False
+        #: Payloads of the pongs that answer `step_ping`; b"" when the client has gone.
         self.pongs: asyncio.Queue[bytes] = asyncio.Queue()
-        self._pings: set[bytes] = set()
+        self._request, self._log, self._on_whole = request, log, on_whole
+        self._ping_s, self._pong_s = ping_s, pong_s
+        self._messages = RateLimit(_MESSAGES_A_SECOND, 1.0)
+        self._step: bytes | None = None
+        self._pinged_at = time.monotonic()
+        self._unanswered: tuple[bytes, float] | None = None
 
-    def subscribe_by_url(self, names: Iterable[str]) -> bool:
-        """Streams named in the address. False when one does not exist or there are too many."""
-        chosen = [name for name in names if name]
-        if len(chosen) > MAX_STREAMS or not all(_STREAM.fullmatch(name) for name in chosen):
-            return False
-        self.streams.update(chosen)
-        return True
-
-    async def listen(self) -> None:
-        """Read commands until the client leaves."""
-        if self.streams:
-            self.whole.set()
-        async for message in self.socket:
-            if message.type is WSMsgType.PONG:
-                payload = bytes(message.data)
-                if payload in self._pings:
-                    self._pings.discard(payload)
-                    self.pongs.put_nowait(payload)
-                continue
-            if self._too_fast():
-                await self.socket.close(code=1008, message=b"Too many requests")
-                return
-            if message.type is WSMsgType.PING:
-                await self.socket.pong(message.data)
-            elif message.type is WSMsgType.TEXT:
-                self._log.add("frame", _method(message.data), self._request.path, text=message.data)
-                await self.socket.send_str(json.dumps(self._command(message.data), separators=(",", ":")))
-                if self.streams:
-                    self.whole.set()
-            else:
-                self._log.add("frame", "BINARY", self._request.path, text=message.data.hex()[:2000])
+    async def serve(self) -> None:
+        """Open the socket and read what the client says until it leaves."""
+        await self.socket.prepare(self._request)
+        pinging = asyncio.create_task(self._keep_alive())
+        try:
+            self._became_whole()
+            await self._listen()
+        finally:
+            pinging.cancel()
+            self.pongs.put_nowait(b"")
 
     def write(self, frames: list[bytes]) -> bool:
         """Write frames at once. False when the client is gone or too far behind."""
@@ -87,68 +74,47 @@ class Connection:
         if self._request.transport is not None:
             self._request.transport.abort()
 
-    def ping(self, payload: bytes) -> bytes:
-        """A ping frame whose pong will be put into `pongs`."""
-        self._pings.add(payload)
-        return bytes((0x89, len(payload))) + payload
+    def step_ping(self, payload: bytes) -> bytes:
+        """A ping frame whose pong will be put into `pongs`, and does not count as a message."""
+        self._step, self._pinged_at = payload, time.monotonic()
+        return ping_frame(payload)
 
-    def _too_fast(self) -> bool:
-        now = time.monotonic()
-        while self._times and self._times[0] <= now - 1.0:
-            self._times.popleft()
-        self._times.append(now)
-        return len(self._times) > _MESSAGES_A_SECOND
+    async def _listen(self) -> None:
+        async for message in self.socket:
+            if message.type is WSMsgType.PONG and bytes(message.data) == self._step:
+                self._step = None
+                self.pongs.put_nowait(bytes(message.data))
+                continue
+            if not self._messages.take():
+                await self.socket.close(code=1008, message=b"Too many requests")
+                return
+            if message.type is WSMsgType.PONG:
+                if self._unanswered is not None and bytes(message.data) == self._unanswered[0]:
+                    self._unanswered = None
+            elif message.type is WSMsgType.PING:
+                await self.socket.pong(message.data)
+            elif message.type is WSMsgType.TEXT:
+                self._log.add_frame(self._request.path, message.data)
+                answer = self.subscription.answer(message.data)
+                await self.socket.send_str(json.dumps(answer, separators=(",", ":")))
+                self._became_whole()
+            elif message.type is WSMsgType.BINARY:
+                self._log.add_frame(self._request.path, message.data)
 
-    def _command(self, text: str) -> dict[str, Any]:
-        """The answer to a command, as Binance words it."""
-        try:
-            command = json.loads(text)
-        except ValueError as error:
-            return {"error": {"code": 3, "msg": f"Invalid JSON: {error}"}}
-        if not isinstance(command, dict):
-            return {"error": {"code": 2, "msg": "Invalid request: request must be a JSON object"}}
-        number, method, names = command.get("id"), command.get("method"), command.get("params", [])
-        if number is not None and not isinstance(number, int | str):
-            return {"error": {"code": 2, "msg": "Invalid request: request ID must be an unsigned integer"}}
-        if method == "LIST_SUBSCRIPTIONS":
-            return {"result": sorted(self.streams), "id": number}
-        if method == "SET_PROPERTY" and names in (["combined", True], ["combined", False]):
-            self.combined = names[1]
-            return {"result": None, "id": number}
-        if method == "GET_PROPERTY":
-            return {"result": self.combined, "id": number}
-        if method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            return {"error": {"code": 2, "msg": f"Invalid request: unknown variant `{method}`"}, "id": number}
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            return {"error": {"code": 2, "msg": "Invalid request: invalid type: expected a sequence"}, "id": number}
-        if method == "UNSUBSCRIBE":
-            self.streams.difference_update(names)
-        elif any(not _STREAM.fullmatch(name) for name in names):
-            return {"error": {"code": 2, "msg": "Invalid request: invalid stream name"}, "id": number}
-        elif len(self.streams | set(names)) > MAX_STREAMS:
-            return {"error": {"code": 2, "msg": "Invalid request: too many streams"}, "id": number}
-        else:
-            self.streams.update(names)
-        return {"result": None, "id": number}
+    def _became_whole(self) -> None:
+        if self.subscription.streams:
+            self.whole = True
+            self._on_whole()
 
-
-def text_frame(payload: bytes) -> bytes:
-    """`payload` as one unmasked text frame (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size < 126:
-        return b"\x81" + bytes((size,)) + payload
-    if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
-
-
-def combined_frame(stream: str, data: bytes) -> bytes:
-    return text_frame(b'{"stream":"' + stream.encode() + b'","data":' + data + b"}")
-
-
-def _method(text: str) -> str:
-    try:
-        command = json.loads(text)
-    except ValueError:
-        return "?"
-    return str(command.get("method", "?")) if isinstance(command, dict) else "?"
+    async def _keep_alive(self) -> None:
+        """Ping who was not pinged for a while; end a connection that does not answer."""
+        while True:
+            await asyncio.sleep(self._ping_s / 4)
+            now = time.monotonic()
+            if self._unanswered is not None:
+                if now - self._unanswered[1] >= self._pong_s:
+                    self.drop()
+            elif self._step is None and now - self._pinged_at >= self._ping_s:
+                payload = b"%d" % (time.time_ns() // 1_000_000)
+                self._unanswered, self._pinged_at = (payload, now), now
+                self.write([ping_frame(payload)])

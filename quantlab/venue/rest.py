@@ -1,0 +1,146 @@
+"""The REST side: every request is counted, checked, answered and logged, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+
+from quantlab.venue import parameters
+from quantlab.venue.account import Account
+from quantlab.venue.answers import PUBLIC
+from quantlab.venue.errors import VenueError, not_played
+from quantlab.venue.faults import Fault, Faults
+from quantlab.venue.keys import KeyRing
+from quantlab.venue.limits import WeightLimit, rate_limits, weight_of
+from quantlab.venue.log import RequestLog
+from quantlab.venue.source import Market
+
+_COMPRESS_FROM_BYTES = 8_192
+
+
+class Rest:
+    """Answers `/api/v3` and `/sapi/v1`, and records whatever else is asked."""
+
+    def __init__(
+        self,
+        market: Market,
+        account: Account,
+        keys: KeyRing,
+        log: RequestLog,
+        faults: Faults,
+        *,
+        limit: WeightLimit,
+        wallet_limit: WeightLimit,
+    ) -> None:
+        self._market, self._account, self._keys = market, account, keys
+        self._log, self._faults = log, faults
+        self._limit, self._wallet_limit = limit, wallet_limit
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        method, path = request.method, request.path
+        query = request.raw_path.partition("?")[2]
+        api_key = request.headers.get("X-MBX-APIKEY")
+        body, weight, status = "", 0, 0
+        try:
+            body = (await request.read()).decode("utf-8", "replace") if method != "GET" else ""
+            fault = self._faults.request(path)
+            weight, status, content, headers = self._asked(method, path, query, body, api_key, fault)
+        finally:  # also what could not be read to its end was asked
+            self._log.add(
+                "rest",
+                method,
+                path,
+                query=f"{query}&{body}".strip("&"),
+                weight=weight,
+                signed="signature=" in f"{query}&{body}",
+                has_key=api_key is not None,
+                status=status,
+            )
+        if fault is not None and fault.kind != "status":
+            return await _faulty(request, fault, status, content, headers)
+        return _response(request, status, content, headers)
+
+    def _asked(
+        self, method: str, path: str, query: str, body: str, api_key: str | None, fault: Fault | None
+    ) -> tuple[int, int, bytes, dict[str, str]]:
+        """Weight, status, content and headers of the answer."""
+        on_wallet = path.startswith("/sapi/")
+        limit = self._wallet_limit if on_wallet else self._limit
+        weight, status, headers = 1, 200, {}
+        try:
+            try:
+                params = parameters.parse(query, body)
+                weight = weight_of(method, path, params)
+            finally:
+                limit.take(weight)
+            if fault is not None and fault.kind == "status":
+                status, headers = fault.status, _told(fault)
+                told = {"code": fault.code, "msg": fault.msg}
+                content = msgspec.json.encode(told) if fault.body is None else fault.body.encode()
+            else:
+                content = msgspec.json.encode(self._answer(method, path, query, body, api_key, params))
+                if path == "/api/v3/depth" and fault is not None and fault.kind == "stale_snapshot":
+                    content = _aged(content, fault.back)
+        except VenueError as error:
+            status, headers, content = error.status, error.headers, msgspec.json.encode(error.body)
+        return weight, status, content, {**_used(limit, on_wallet), **headers}
+
+    def _answer(
+        self, method: str, path: str, query: str, body: str, api_key: str | None, params: Mapping[str, str]
+    ) -> object:
+        if method == "GET" and path in PUBLIC:
+            public = PUBLIC[path]
+            parameters.check_names(params, public.known)
+            answer = public.answer(self._market, params)
+            if path == "/api/v3/exchangeInfo":
+                answer["rateLimits"] = rate_limits(answer["rateLimits"], self._limit.limit)
+            return answer
+        signed = self._account.endpoints.get((method, path))
+        if signed is None:
+            raise not_played(f"{method} {path}")
+        self._keys.check_request(api_key, query, body, params)
+        parameters.check_names(params, signed.known)
+        return signed.answer(params)
+
+
+async def _faulty(
+    request: web.Request, fault: Fault, status: int, content: bytes, headers: dict[str, str]
+) -> web.StreamResponse:
+    if fault.kind == "latency":
+        await asyncio.sleep(fault.ms / 1000)
+    elif fault.kind == "html":
+        content, headers = b"<html><body>maintenance</body></html>", {**headers, "Content-Type": "text/html"}
+    elif fault.kind == "truncate":
+        content = content[: len(content) // 2]
+    elif fault.kind == "drop" and request.transport is not None:
+        request.transport.abort()
+    return _response(request, status, content, headers)
+
+
+def _told(fault: Fault) -> dict[str, str]:
+    retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    return {**retry, **{name: str(value) for name, value in fault.headers.items()}}
+
+
+def _used(limit: WeightLimit, on_wallet: bool) -> dict[str, str]:
+    if on_wallet:
+        return {"X-SAPI-USED-IP-WEIGHT-1M": str(limit.used)}
+    return {"X-MBX-USED-WEIGHT": str(limit.used), "X-MBX-USED-WEIGHT-1M": str(limit.used)}
+
+
+def _aged(content: bytes, back: int) -> bytes:
+    """A depth answer as if it were `back` updates older."""
+    answer = msgspec.json.decode(content)
+    return msgspec.json.encode({**answer, "lastUpdateId": max(0, answer["lastUpdateId"] - back)})
+
+
+def _response(request: web.Request, status: int, content: bytes, headers: Mapping[str, str]) -> web.Response:
+    headers = {"Content-Type": "application/json;charset=UTF-8", **headers}
+    if len(content) > _COMPRESS_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        content = gzip.compress(content, 1)
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=content, status=status, headers=headers)

@@ -1,0 +1,120 @@
+"""The WebSocket API (`/ws-api/v3`): the REST answers in request and response frames, and orders that are recorded.
+
+Source: Binance spot WebSocket API docs, checked 2026-11-23. Sessions (`session.logon`) need Ed25519 keys and are not
+played; what is not in the table is recorded and refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from quantlab.venue import parameters
+from quantlab.venue.account import Account
+from quantlab.venue.answers import PUBLIC
+from quantlab.venue.errors import VenueError, not_played
+from quantlab.venue.keys import KeyRing
+from quantlab.venue.limits import WeightLimit, weight_of
+from quantlab.venue.log import RequestLog
+from quantlab.venue.source import Market
+
+#: Method of the WebSocket API → the REST request with the same answer.
+METHODS = {
+    "ping": ("GET", "/api/v3/ping"),
+    "time": ("GET", "/api/v3/time"),
+    "exchangeInfo": ("GET", "/api/v3/exchangeInfo"),
+    "depth": ("GET", "/api/v3/depth"),
+    "trades.recent": ("GET", "/api/v3/trades"),
+    "trades.historical": ("GET", "/api/v3/historicalTrades"),
+    "trades.aggregate": ("GET", "/api/v3/aggTrades"),
+    "klines": ("GET", "/api/v3/klines"),
+    "uiKlines": ("GET", "/api/v3/uiKlines"),
+    "avgPrice": ("GET", "/api/v3/avgPrice"),
+    "ticker.24hr": ("GET", "/api/v3/ticker/24hr"),
+    "ticker.price": ("GET", "/api/v3/ticker/price"),
+    "ticker.book": ("GET", "/api/v3/ticker/bookTicker"),
+    "account.status": ("GET", "/api/v3/account"),
+    "account.commission": ("GET", "/api/v3/account/commission"),
+    "order.place": ("POST", "/api/v3/order"),
+    "order.test": ("POST", "/api/v3/order/test"),
+    "order.status": ("GET", "/api/v3/order"),
+    "order.cancel": ("DELETE", "/api/v3/order"),
+    "order.cancelReplace": ("POST", "/api/v3/order/cancelReplace"),
+    "orderList.place.oco": ("POST", "/api/v3/orderList/oco"),
+    "openOrders.status": ("GET", "/api/v3/openOrders"),
+    "openOrders.cancelAll": ("DELETE", "/api/v3/openOrders"),
+    "allOrders": ("GET", "/api/v3/allOrders"),
+    "myTrades": ("GET", "/api/v3/myTrades"),
+}
+_CONNECTION_WEIGHT = 2
+
+
+class SocketApi:
+    """Serves connections to the WebSocket API."""
+
+    def __init__(self, market: Market, account: Account, keys: KeyRing, log: RequestLog, limit: WeightLimit) -> None:
+        self._market, self._account, self._keys = market, account, keys
+        self._log, self._limit = log, limit
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(max_msg_size=1 << 20)
+        try:
+            self._limit.take(_CONNECTION_WEIGHT)
+        except VenueError as error:
+            return web.Response(status=error.status, headers=error.headers, body=msgspec.json.encode(error.body))
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue
+            answer, weight = self._reply(message.data)
+            self._log.add_frame(request.path, message.data, weight=weight, status=answer["status"])
+            await socket.send_str(msgspec.json.encode(answer).decode())
+        return socket
+
+    def _reply(self, data: str | bytes) -> tuple[dict[str, Any], int]:
+        """The response to one request, and its weight."""
+        number, weight = None, 0
+        try:
+            try:
+                command = msgspec.json.decode(data, type=dict[str, Any])
+            except (msgspec.DecodeError, UnicodeError):
+                raise VenueError(-1135, "Invalid JSON Request") from None
+            number, method = command.get("id"), command.get("method")
+            known = METHODS.get(method) if isinstance(method, str) else None
+            params = {name: _text(value) for name, value in (command.get("params") or {}).items()}
+            weight = 1 if known is None else weight_of(*known, params)
+            self._limit.take(weight)
+            if known is None:
+                raise not_played(f"method {method}")
+            result = self._result(*known, params)
+            return {"id": number, "status": 200, "result": result, "rateLimits": self._used()}, weight
+        except VenueError as error:
+            return {"id": number, "status": error.status, "error": error.body, "rateLimits": self._used()}, weight
+
+    def _result(self, method: str, path: str, params: dict[str, str]) -> object:
+        if path in PUBLIC:
+            parameters.check_names(params, PUBLIC[path].known)
+            return PUBLIC[path].answer(self._market, params)
+        self._keys.check_frame(params.get("apiKey"), params)
+        own = {name: value for name, value in params.items() if name != "apiKey"}
+        endpoint = self._account.endpoints[method, path]
+        parameters.check_names(own, endpoint.known)
+        return endpoint.answer(own)
+
+    def _used(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "rateLimitType": "REQUEST_WEIGHT",
+                "interval": "MINUTE",
+                "intervalNum": 1,
+                "limit": self._limit.limit,
+                "count": self._limit.used,
+            }
+        ]
+
+
+def _text(value: object) -> str:
+    """A JSON value as it would stand in a query."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
