@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import NoReturn
@@ -23,33 +24,42 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Errors are one line on stderr; `--debug` shows the traceback too."""
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    import click
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    import typer
 
     from quantlab.cli.app import app
 
     try:
         result = app(args=arguments, prog_name="quantlab", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        if result != INTERRUPTED:  # what typer makes of Ctrl-C
+            return result if isinstance(result, int) else 0
+        code, line = INTERRUPTED, "interrupted"
     except QuantlabError as error:
         code, line = error.exit_code, str(error)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.ctx.get_help())
-        return 2
-    except click.UsageError as error:
-        code, line = 2, f"{error.format_message()} (see `quantlab --help`)"
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         code, line = INTERRUPTED, "interrupted"
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        code, line = 1, f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        code, line = 1, _os_error(error)
     except Exception as error:
-        code, line = 1, f"{type(error).__name__}: {error} (this is a bug: run it again with --debug and report it)"
+        if not hasattr(error, "format_message"):  # typer's own usage errors have it; their classes are private
+            code, line = 1, f"{type(error).__name__}: {error} (this is a bug: run it again with --debug and report it)"
+        else:
+            code, line = 2, f"{error.format_message()} (see `quantlab --help`)"
     if debug:
         import traceback
 
         traceback.print_exc()
     print(f"quantlab: {line}", file=sys.stderr)
     return code
+
+
+def _os_error(error: OSError) -> str:
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the disk is full{where}: free some space; what was committed is kept, and the same --run-id resumes"
+    if error.errno == errno.EACCES:
+        return f"permission denied{where}: this user may not write there"
+    return f"{error.strerror or error}{where}"

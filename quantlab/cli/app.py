@@ -15,7 +15,6 @@ from quantlab.model.errors import ConfigurationError
 app = typer.Typer(
     name="quantlab",
     help="Paper trading on real Binance prices. No order ever leaves.",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -98,6 +97,8 @@ def run(
     )
     result = runs.run_here(options) if foreground else runs.start(options, sys.argv[1:])
     _print(result, as_json, lambda: None)
+    if result.get("ended") == "SIGINT":
+        raise KeyboardInterrupt
 
 
 @app.command()

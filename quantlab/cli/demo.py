@@ -61,6 +61,8 @@ def run_demo(
         command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--fleet", str(file), "--run-id", run_id]
         command += ["--hours", f"{hours:g}", "--seed", str(seed), "--reports", str(root / "reports")]
         code = _run(command + (["--json"] if quiet else []), root, home, venue.url)
+    if code == 130:
+        raise KeyboardInterrupt
     if code != 0:
         raise _failed(code)
     folder = root / "reports" / run_id

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from quantlab.exchange import Door, DoorConfig
@@ -29,7 +29,7 @@ from quantlab.fleet.sources import is_played, source_of
 from quantlab.fleet.summary import status, summarise, write_json
 from quantlab.ledger import Ledger, LedgerWriter
 from quantlab.market import stream_names
-from quantlab.model import ConfigurationError, Instrument, Source, instruments_from_exchange_info
+from quantlab.model import ConfigurationError, Instrument, QuantlabError, Source, instruments_from_exchange_info
 
 #: How often progress is told, and the end looked for.
 _WATCH_S = 0.25
@@ -67,7 +67,7 @@ class Session:
                         self._keep_egress(journal)
                         return await self._trade(ledger, journal, past, instruments, exchange_info)
                     except BaseException as error:
-                        journal.run_state("failed", error=str(error) or type(error).__name__)
+                        self._failed(journal, error)
                         raise
 
     async def _trade(
@@ -108,6 +108,7 @@ class Session:
                 about["recording"] = {"file": recorder.path.name, "sha256": recorder.sha256()}
                 write_json(folder / "manifest.json", about)
             summary = summarise(ledger, plan.run_id, self._source, engine, self._door.counters(), self._timing())
+            summary["ended"] = self._why or "end of run"
             journal.finish(summary, "stopped" if self._why else "finished")
             write_json(folder / "summary.json", summary)
             return summary
@@ -167,6 +168,16 @@ class Session:
         elif name != "status":
             self._engine.command(name, arguments)
         return self.status()
+
+    @staticmethod
+    def _failed(journal: LedgerWriter, error: BaseException) -> None:
+        """Say in the ledger how the run ended, where the ledger can still be written."""
+        interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+        with suppress(QuantlabError):
+            journal.run_state(
+                "stopped" if interrupted else "failed",
+                error="interrupted" if interrupted else str(error) or type(error).__name__,
+            )
 
     def _keep_egress(self, journal: LedgerWriter) -> None:
         """What was asked before the ledger had this run goes into its egress log first."""

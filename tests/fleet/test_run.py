@@ -163,5 +163,6 @@ def test_pause_resume_kill_and_a_second_run(process: Process) -> None:
     assert process.process is not None
     process.process.send_signal(signal.SIGINT)
     code, out, error = process.end()
-    assert code in (0, 130), error
+    assert code == 130, error
+    assert error.strip() == "quantlab: interrupted"
     assert json.loads(out)["accounting_ok"]
