@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from quantlab.model import NotFound
-from quantlab.report.picture import BLUE, GREY, VERMILLION, Picture, blank_figure, drawn, finish
-from quantlab.report.table import Table, number, text
+from quantlab.report.picture import BLUE, GREY, VERMILLION, Picture, blank_figure, date_axis, drawn, finish
+from quantlab.report.table import Column, Table, number, text
 
 if TYPE_CHECKING:
     from quantlab.exchange import Door
@@ -51,8 +51,8 @@ def spread_view(table: pl.DataFrame) -> Table:
     """Rows of `spreads` with units and separators."""
     columns = (
         text("symbol", "symbol"),
-        number("bid", "bid", 6),
-        number("ask", "ask", 6),
+        Column("bid", "bid", _price),
+        Column("ask", "ask", _price),
         number("spread_bps", "spread bps"),
         number("depth_usdt", "depth USDT", 0),
         text("depth_basis", "depth within"),
@@ -146,11 +146,10 @@ def depth(market: MarketReader, symbol: str, levels: int) -> Depth:
     return Depth(symbol, frame)
 
 
-def cost_table(market: MarketReader, symbols: Sequence[str], notional_usdt: float) -> pl.DataFrame:
-    """What a market order of `notional_usdt` would pay now: symbol, buy_bps, sell_bps (against the middle, before
-    fees; null beyond the levels read), source."""
+def cost_table(market: MarketReader, symbols: Sequence[str], notional_usdt: float) -> Table:
+    """See `Workbench.order_cost`."""
     books = [depth(market, symbol, _BOOK_LEVELS) for symbol in symbols]
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "symbol": list(symbols),
             "buy_bps": [book.cost_bps(notional_usdt, "buy") for book in books],
@@ -158,6 +157,12 @@ def cost_table(market: MarketReader, symbols: Sequence[str], notional_usdt: floa
         },
         schema_overrides={"buy_bps": pl.Float64, "sell_bps": pl.Float64},
     ).with_columns(notional_usdt=pl.lit(float(notional_usdt)), source=pl.lit(market.short))
+    return Table(
+        frame,
+        (text("symbol", "symbol"), number("buy_bps", "buying, bps"), number("sell_bps", "selling, bps")),
+        source=market.label,
+        caption=f"A market order of {notional_usdt:,.0f} USDT against the middle, before fees",
+    )
 
 
 def candles(market: MarketReader, symbol: str, timeframe: str, hours: float) -> pl.DataFrame:
@@ -191,12 +196,33 @@ def candles(market: MarketReader, symbol: str, timeframe: str, hours: float) -> 
     )
 
 
+def _price(value: float) -> str:
+    return f"{value:,.10g}"
+
+
 def _amount(value: float) -> str:
     """10,000,000 as "10M"."""
     for unit, words in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:g}{words}"
     return f"{value:g}"
+
+
+@drawn
+def candle_figure(symbol: str, candles: pl.DataFrame) -> Picture:
+    """Range and close of each candle, and the volume below."""
+    figure, axes = blank_figure(2, 1, height=3.8, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
+    top, low = axes[:, 0]
+    times = candles["open_time"].dt.replace_time_zone(None).to_numpy()
+    top.fill_between(times, candles["low"], candles["high"], color=BLUE, alpha=0.2, linewidth=0)
+    top.plot(times, candles["close"], color=BLUE)
+    top.yaxis.set_major_formatter(lambda value, _: _price(value))
+    top.set_title(f"{symbol}: close, with the range of each candle")
+    low.fill_between(times, candles["volume"], step="post", color=GREY, alpha=0.5, linewidth=0)
+    low.yaxis.set_major_formatter(lambda value, _: _amount(value))
+    low.set_title("Volume a candle, base units")
+    date_axis(low)
+    return finish(figure, alt=f"Price and volume of {symbol}", source=_source(candles), caption="UTC")
 
 
 def _source(table: pl.DataFrame) -> str:

@@ -286,7 +286,7 @@ class _Bar:
 
     def show(self, status: dict[str, Any] | None) -> None:
         if status is None or not status["engine_time_ms"]:
-            return self._draw("starting")
+            return self._draw(self._last or "starting")
         progress = status["progress"]
         bar = ""
         if progress is not None:

@@ -68,11 +68,11 @@ class Workbench:
 
         return spread_figure(self.spreads() if table is None else table)
 
-    def order_cost(self, symbols: Sequence[str], notional_usdt: float = 1_000.0) -> pl.DataFrame:
-        """What a market order of `notional_usdt` would pay now against the middle, before fees.
+    def order_cost(self, symbols: Sequence[str], notional_usdt: float = 1_000.0) -> Table:
+        """What a market order of `notional_usdt` would pay now against the middle, before fees, as a table to read.
 
-        Columns: symbol, buy_bps, sell_bps (null where the nearest 100 levels do not hold that much), notional_usdt,
-        source.
+        Columns of its `.frame`: symbol, buy_bps, sell_bps (null where the nearest 100 levels do not hold that much),
+        notional_usdt, source.
         """
         from quantlab.lab.inspect import cost_table
 
@@ -90,6 +90,12 @@ class Workbench:
         from quantlab.lab.inspect import candles
 
         return candles(self._market(), symbol, timeframe, hours)
+
+    def candle_plot(self, symbol: str, timeframe: str = "1m", hours: float = 24.0) -> Picture:
+        """The same candles, drawn."""
+        from quantlab.lab.inspect import candle_figure
+
+        return candle_figure(symbol, self.candles(symbol, timeframe, hours))
 
     # -- runs -------------------------------------------------------------------------------------------------------
 

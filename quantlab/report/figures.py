@@ -21,6 +21,7 @@ from quantlab.report.picture import (
     VERMILLION,
     Picture,
     blank_figure,
+    date_axis,
     drawn,
     finish,
 )
@@ -53,7 +54,7 @@ def equity_figure(run: RunData) -> Picture:
         low.fill_between(times, fleet["drawdown_pct"], 0, color=VERMILLION, alpha=0.35, linewidth=0)
         low.plot(times, fleet["drawdown_pct"], color=VERMILLION, linewidth=1)
     low.set_title("Drawdown of the fleet, %")
-    _dates(low)
+    date_axis(low)
     return finish(
         figure,
         alt="Equity of the fleet over time beside buy-and-hold and cash, with its drawdown",
@@ -87,7 +88,7 @@ def strategy_figure(run: RunData) -> Picture:
             last = mean["pct"][-1]
             axis.text(0.985, 0.94, _signed(last, "%"), transform=axis.transAxes, ha="right", va="top", fontsize=9,
                       color=BLUE if last >= 0 else VERMILLION, fontweight="bold")  # fmt: skip
-        _dates(axis)
+        date_axis(axis)
     for axis in list(axes.flat)[len(names) :]:
         axis.set_visible(False)
     return finish(
@@ -115,7 +116,7 @@ def trades_figure(run: RunData, *, bots: int = 4) -> Picture:
         axis.set_title(f"{row['name']} · {row['symbol']} {row['timeframe']} · {_signed(row['net_pct'], '%')}")
         axis.yaxis.set_major_formatter(_thousands())
         axis.legend(loc="best", handletextpad=0.1, borderpad=0.1)
-        _dates(axis)
+        date_axis(axis)
     for axis in list(axes.flat)[len(chosen) :]:
         axis.set_visible(False)
     if not chosen:
@@ -214,7 +215,7 @@ def events_figure(run: RunData) -> Picture:
     axis.set_ylim(len(kinds) - 0.4, -0.6)
     if run.from_ms and run.to_ms and run.to_ms > run.from_ms:
         axis.set_xlim(_time(run.from_ms), _time(run.to_ms))
-    _dates(axis)
+    date_axis(axis)
     return finish(figure, alt="Events of the run over time", source=run.label, caption="Engine time, UTC")
 
 
@@ -298,19 +299,6 @@ def _time(ms: int) -> datetime:
 
 def _times(ms: pl.Series) -> Any:
     return ms.cast(pl.Int64).cast(pl.Datetime("ms")).to_numpy()
-
-
-def _dates(axis: Any) -> None:
-    """Ticks in UTC: the day once, then hours."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
-    days = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
-    axis.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
-        locator, formats=days, zero_formats=["", "%Y", "%b", "%d %b", "%H:%M", "%H:%M"], show_offset=False
-    )
-    axis.xaxis.set_major_formatter(formatter)
 
 
 def _thousands() -> Any:

@@ -113,6 +113,19 @@ def blank_figure(
     return figure, figure.subplots(rows, columns, squeeze=False, **subplots)
 
 
+def date_axis(axis: Any) -> None:
+    """Ticks in UTC: the day once, then hours."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
+    days = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
+    axis.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, formats=days, zero_formats=["", "%Y", "%b", "%d %b", "%H:%M", "%H:%M"], show_offset=False
+    )
+    axis.xaxis.set_major_formatter(formatter)
+
+
 def finish(figure: Figure, *, alt: str, source: str, caption: str = "") -> Picture:
     """Render `figure` to a Picture."""
     text = io.StringIO()

@@ -13,11 +13,12 @@ import polars as pl
 _CSS = """
 .ql-table{border-collapse:collapse;font-size:13px;line-height:1.35;font-variant-numeric:tabular-nums;margin:0}
 .ql-caption{font-size:12px;color:#6e7781;margin:6px 0 18px}
-.ql-table th{font-weight:600;text-align:left;padding:4px 10px 4px 0;border-bottom:1.5px solid #6e7781;\
+.ql-table.ql-table th{font-weight:600;text-align:left;padding:4px 10px 4px 0;border-bottom:1.5px solid #6e7781;\
 vertical-align:bottom;white-space:nowrap}
-.ql-table td{padding:3px 10px 3px 0;border-bottom:1px solid rgba(110,119,129,.22);text-align:left;white-space:nowrap}
-.ql-table td.ql-wrap{white-space:normal;min-width:180px}
-.ql-table .ql-num{text-align:right}
+.ql-table.ql-table td{padding:3px 10px 3px 0;border-bottom:1px solid rgba(110,119,129,.22);text-align:left;\
+white-space:nowrap}
+.ql-table.ql-table td.ql-wrap{white-space:normal;min-width:180px}
+.ql-table.ql-table .ql-num{text-align:right}
 .ql-gain{color:#0072B2}.ql-loss{color:#D55E00}
 .ql-table tr.ql-total td{font-weight:600;border-top:1.5px solid #6e7781;border-bottom:none}
 """

@@ -41,7 +41,7 @@ def test_a_larger_order_never_costs_less(lab: Workbench) -> None:
     costs = [book.cost_bps(notional) for notional in (10, 1_000, 100_000)]
     assert costs == sorted(costs)  # type: ignore[type-var]
     assert book.cost_bps(1e12) is None
-    table = lab.order_cost(["BTCUSDT", "NEARUSDT"], 1_000)
+    table = lab.order_cost(["BTCUSDT", "NEARUSDT"], 1_000).frame
     assert table["symbol"].to_list() == ["BTCUSDT", "NEARUSDT"]
     assert (table["buy_bps"] > 0).all()
 
@@ -65,6 +65,7 @@ def test_candles_are_closed_in_order_and_as_many_as_asked(lab: Workbench) -> Non
     assert candles["open_time"].is_sorted()
     assert candles["open_time"].n_unique() == 1200
     assert (candles["high"] >= candles["low"]).all()
+    assert "generated: seed 1" in lab.candle_plot("BTCUSDT", "15m", 24)._repr_html_()
 
 
 def test_what_was_asked_stands_in_the_egress_log(lab: Workbench) -> None:
