@@ -8,6 +8,9 @@ Every value depends on a stated number of candles only, so that a live window an
   bit of a double. They begin with the first value; textbooks and TA-Lib begin with an average, which is forgotten too.
 - Prices are compared in whole ticks (`above`), so that what is left of such noise decides nothing.
 
+polars computes an expression as often as it is written (there is no common subexpression in an eager `select`, and
+`fill_nan` or `when` repeat their input), so formulas here name each average as seldom as they can.
+
 Arguments named `x` are a column's name or an expression; the frame's columns are described at `Strategy.exposure`.
 """
 
@@ -15,8 +18,8 @@ from __future__ import annotations
 
 import polars as pl
 
-#: An average below this many ticks is zero: what a flat market leaves of old moves is no move.
-_NO_MOVE_TICKS = 1e-9
+#: Averages of far fewer ticks than this are what a flat market leaves of old moves: no move.
+_NO_MOVE_TICKS = 1e-6
 
 
 def expression(x: str | pl.Expr) -> pl.Expr:
@@ -144,12 +147,9 @@ def macd(x: str | pl.Expr, fast: int, slow: int, signal: int) -> tuple[pl.Expr, 
 
 
 def rsi(x: str | pl.Expr, period: int) -> pl.Expr:
-    """Wilder's relative strength index, 0 to 100; 50 where nothing moved."""
+    """Wilder's relative strength index, 0 to 100; 50 where nothing moved, null at the first candle."""
+    # Averages are linear: gain - loss is the average change (net), gain + loss the average of its size (total), and
+    # 100 * gain / (gain + loss) is 50 * (1 + net / total). Rounding takes off what old moves leave in a flat market.
     change = ticks(x).diff()
-    gain = _without_dust(wilder(change.clip(lower_bound=0.0), period))
-    loss = _without_dust(wilder((-change).clip(lower_bound=0.0), period))
-    return pl.when(gain + loss > 0).then(gain / (gain + loss) * 100.0).otherwise(50.0)
-
-
-def _without_dust(average: pl.Expr) -> pl.Expr:
-    return (average / _NO_MOVE_TICKS).round() * _NO_MOVE_TICKS
+    net, total = wilder(change, period), wilder(change.abs(), period)
+    return (net / (total + _NO_MOVE_TICKS) * 50.0 + 50.0).round(6)
