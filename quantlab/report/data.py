@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -119,25 +120,31 @@ class RunData:
 
     @cached_property
     def notes(self) -> dict[str, str]:
-        """Words by bot name: why it did not trade, or what halted it."""
+        """Words by bot name: why it did not trade, or what halted it (the last time)."""
         notes = dict(self.summary.get("stood_aside", {}))
         names = dict(self.bots.select("bot", "name").iter_rows())
-        halted = self.events.filter(pl.col("kind").str.contains("HALTED") & pl.col("bot").is_not_null())
-        for bot, detail in halted.select("bot", "detail").iter_rows():
-            if bot in names:
-                notes[names[bot]] = f"halted: {_detail(detail).get('cause', 'limit reached')}"
+        states = self.events.filter((pl.col("kind") == "bot state") & pl.col("bot").is_not_null())
+        for bot, time_ms, detail in states.select("bot", "time_ms", "detail").iter_rows():
+            state = json.loads(detail)
+            if state["to"] == "HALTED":
+                when = datetime.fromtimestamp(time_ms / 1000, UTC)
+                notes[names[bot]] = f"halted at {when:%H:%M}: {state['cause']}"
         return notes
 
     @cached_property
     def notable_events(self) -> pl.DataFrame:
-        """The events that stand out, with their detail in words: time_ms, kind, name (of the bot), words."""
-        names = self.bots.select(pl.col("bot").cast(pl.Int64), "name")
-        events = self.events.with_columns(pl.col("bot").cast(pl.Int64)).join(names, on="bot", how="left")
-        words = [", ".join(f"{k} {v}" for k, v in _detail(detail).items()) for detail in events["detail"].to_list()]
-        return events.select(
-            "time_ms", "kind", pl.col("name").fill_null("") if words else pl.lit("").alias("name"),
-            words=pl.Series(words, dtype=pl.String),
-        ).filter(pl.col("time_ms") > 0).sort("time_ms")  # fmt: skip
+        """The events in engine time, readable: time_ms, kind (a bot's new state is one of its own), name (of the bot),
+        words."""
+        names = dict(self.bots.select("bot", "name").iter_rows())
+        rows = []
+        for time_ms, kind, bot, text in self.events.select("time_ms", "kind", "bot", "detail").iter_rows():
+            detail = json.loads(text)
+            if kind == "bot state":
+                kind, detail = f"bot {detail['to']}", {"": detail["cause"]}
+            words = ", ".join(f"{name} {value}".strip() for name, value in detail.items())
+            rows.append((time_ms, kind, names.get(bot, ""), words))
+        schema = {"time_ms": pl.Int64, "kind": pl.String, "name": pl.String, "words": pl.String}
+        return pl.DataFrame(rows, schema=schema, orient="row").filter(pl.col("time_ms") > 0).sort("time_ms")
 
     @cached_property
     def books(self) -> dict[int, Sums]:
@@ -189,12 +196,6 @@ class RunData:
 def short_source(source: Source) -> str:
     """The source in as few words as are clear: "generated: seed 1", "candles: 1m_2021-04", "mainnet"."""
     return source.kind if source.kind in source.name else f"{source.kind}: {source.name}"
-
-
-def _detail(detail: Any) -> dict[str, Any]:
-    if isinstance(detail, str):
-        detail = json.loads(detail) if detail else {}
-    return detail or {}
 
 
 def _homes() -> list[Path]:

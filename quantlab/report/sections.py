@@ -31,8 +31,10 @@ _SOURCE_LIMITS = {
     "mainnet": (),
     "testnet": ("Prices of the test network are not those of the market.",),
 }
+#: Kinds of events that happened more often are counted, not listed.
+_RARE = 45
 #: Longer timelines are cut in the table (not in the picture): the ledger has them all.
-_EVENT_ROWS = 60
+_EVENT_ROWS = 120
 
 
 class Block(str):
@@ -131,7 +133,7 @@ def bot_section(run: RunData) -> Table:
         number("win_rate_pct", "win %", 0),
         number("fees_usdt", "fees"),
         number("slippage_bps", "slip bps", 2),
-        text("note", "why it stood aside", wrap=True),
+        text("note", "note", wrap=True),
     )
     return Table(
         run.by_bot,
@@ -223,7 +225,7 @@ def events_section(run: RunData) -> Table:
     """What happened, first the rare."""
     events = run.notable_events
     counts = events.group_by("kind").len()
-    rare = counts.filter(pl.col("len") <= 12)["kind"].to_list()
+    rare = counts.filter(pl.col("len") <= _RARE)["kind"].to_list()
     shown = events.filter(pl.col("kind").is_in(rare)).head(_EVENT_ROWS)
     frame = shown.with_columns(time=pl.from_epoch("time_ms", "ms").dt.strftime("%m-%d %H:%M:%S"))
     others = [f"{n:,} × {kind}" for kind, n in counts.sort("kind").iter_rows() if kind not in rare]

@@ -119,7 +119,9 @@ def write_sample(journal: Journal, bots: Sequence[SampleBot], *, minutes: int = 
             journal.event(mark_ms, "stale", None, {"symbol": "ETHUSDT", "cause": "gap in the depth stream"})
             journal.event(mark_ms + 2_000, "in sync", None, {"symbol": "ETHUSDT"})
         sample.end_ms = mark_ms
-    journal.event(START_MS + 820 * MINUTE_MS, "bot HALTED", 3, {"from": "TRADING", "cause": "drawdown 12 % > 10 %"})
+    if len(sample.bots) > 3:
+        halted = {"from": "ACTIVE", "to": "HALTED", "cause": "loss of 10 %"}
+        journal.event(sample.end_ms - MINUTE_MS, "bot state", 3, halted)
     journal.wait(journal.event(sample.end_ms, "run ended", None, {"why": "end of run"}))
     return sample
 

@@ -68,6 +68,8 @@ def test_the_page_says_what_it_must(page: Path) -> None:
         "The money adds up.",
         "buy and hold",
         "Every bot",
+        "halted at 03:59: loss of 10 %",
+        "bot HALTED",
         "spread_capture's result is not evidence",
     ):
         assert part in words, part
