@@ -146,6 +146,10 @@ def _notebook_text(notebook: NotebookNode) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one."""
-    temporary = path.with_suffix(path.suffix + ".new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise QuantlabError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -80,6 +80,17 @@ def test_a_launch_is_a_detached_process_without_secrets(
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_the_fleet_of_an_old_run_can_be_started_again(
+    lab: Workbench, sample: ModuleType, started: list[dict[str, Any]]
+) -> None:
+    sample.write_run(lab.settings.home, "old", minutes=2, bots=2, seed=5, fleet_toml=FLEET)
+    again = lab.attach("old").again_now()
+    command = started[0]["command"]
+    assert Path(command[command.index("--fleet") + 1]).read_text() == FLEET
+    assert command[command.index("--seed") + 1] == "5"
+    assert again.id != "old"
+
+
 def test_a_run_that_dies_at_once_says_why(lab: Workbench, fleet: Path, started: list[dict[str, Any]]) -> None:
     run = lab.launch(fleet)
     run._process.wait()  # type: ignore[union-attr]

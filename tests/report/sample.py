@@ -129,7 +129,7 @@ def write_sample(journal: Journal, bots: Sequence[SampleBot], *, minutes: int = 
 def write_run(home: Path, run_id: str, *, minutes: int = 240, bots: int = 45, seed: int = 1, **row: Any) -> Sample:
     """Write a finished run to the ledger of `home`; returns the sample that it holds."""
     rows = make_bots(bots)
-    toml = "[[bot]]\n"
+    toml = row.pop("fleet_toml", "[[bot]]\n")
     run = RunRow(
         run_id=run_id,
         created_ms=START_MS + seed,

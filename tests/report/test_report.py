@@ -124,6 +124,22 @@ def test_a_failing_cell_leaves_the_old_report(
     assert {file.name: file.read_bytes() for file in (tmp_path / "first").iterdir()} == before
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, *_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    target = tmp_path / "report.html"
+    build._write(target, "old")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(QuantlabError, match=r"report\.html cannot be written: No space left"):
+            build._write(target, "new")
+    assert target.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_children_get_no_setting_at_all() -> None:
     given = {"PATH": "p", "BINANCE_API_KEY": "k", "QUANTLAB_MARKET": "m", "VAULT_PASSWORD": "v", "API_PORT": "1"}
     assert build.scrubbed(given) == {"PATH": "p"}
