@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from quantlab.lab.progress import ProgressLine
 from quantlab.model import NotFound, QuantlabError
 from quantlab.settings import Settings
 
@@ -160,7 +160,7 @@ class Run:
         Raises QuantlabError with the engine's own words when the run failed, TimeoutError after `timeout` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        bar = _Bar(progress)
+        bar = ProgressLine(progress)
         try:
             while (state := self.state) not in _OVER:
                 bar.show(self.live())
@@ -275,35 +275,3 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
-
-
-class _Bar:
-    """A line of text that redraws itself, in a notebook as in a terminal."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._last = ""
-
-    def show(self, status: dict[str, Any] | None) -> None:
-        if status is None or not status["engine_time_ms"]:
-            return self._draw(self._last or "starting")
-        progress = status["progress"]
-        bar = ""
-        if progress is not None:
-            bar = "\N{FULL BLOCK}" * round(progress * 30) + "\N{LIGHT SHADE}" * (30 - round(progress * 30)) + " "
-        fills = sum(bot["fills"] for bot in status["bots"])
-        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(status["engine_time_ms"] / 1000))
-        return self._draw(f"{bar}{when} UTC · {status['state']} · {status['events']:,} events · {fills:,} fills")
-
-    def end(self, state: str) -> None:
-        self._draw(f"{state}: making the report" if state != "failed" else state)
-
-    def close(self) -> None:
-        if self._last:
-            sys.stdout.write("\n")
-
-    def _draw(self, line: str) -> None:
-        if self._shown and line != self._last:
-            sys.stdout.write("\r" + line.ljust(len(self._last)))
-            sys.stdout.flush()
-            self._last = line

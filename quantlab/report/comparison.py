@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import polars as pl
 
 from quantlab.report.data import RunData, short_source
-from quantlab.report.figures import overlay_figure
-from quantlab.report.picture import Picture
+from quantlab.report.figures import label_ends
+from quantlab.report.picture import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    Picture,
+    blank_figure,
+    drawn,
+    finish,
+)
 from quantlab.report.sections import Block, banner, window
 from quantlab.report.table import Table, number, text
 
@@ -84,6 +97,41 @@ def bot_table(runs: Sequence[RunData]) -> Table:
         joined = joined.with_columns(difference=pl.col(second) - pl.col(first))
         columns.append(number("difference", "difference", signed=True))
     return Table(joined, [text("name", "bot"), *columns], source=_sources(runs), caption="Net result, % of capital")
+
+
+@drawn
+def overlay_figure(curves: Mapping[str, pl.DataFrame], baseline: pl.DataFrame | None, *, source: str) -> Picture:
+    """Several runs' equity in percent of their capital, over hours since each began. `baseline` (time_ms,
+    buy_and_hold, cash) belongs to the first."""
+    figure, axes = blank_figure(height=3.8)
+    axis = axes[0, 0]
+    ends = []
+    palette = (BLUE, VERMILLION, GREEN, PURPLE, SKY, INK)
+    for place, (name, curve) in enumerate(curves.items()):
+        if curve.is_empty():
+            continue
+        hours, pct = _since_start(curve["time_ms"]), (curve["equity"] / curve["equity"][0] - 1) * 100
+        color = palette[place % len(palette)]
+        axis.plot(hours, pct, color=color)
+        ends.append((name, float(pct[-1]), color))
+    if baseline is not None and not baseline.is_empty():
+        pct = (baseline["buy_and_hold"] / baseline["cash"] - 1) * 100
+        axis.plot(_since_start(baseline["time_ms"]), pct, color=ORANGE, linewidth=1.3)
+        ends.append(("buy and hold", float(pct[-1]), ORANGE))
+    axis.axhline(0, color=GREY, linewidth=1.1, linestyle=(0, (4, 3)))
+    label_ends(axis, [*ends, ("cash", 0.0, GREY)])
+    axis.set_title("Result, % of capital")
+    axis.set_xlabel("hours of market time since the start")
+    return finish(
+        figure,
+        alt="Equity of the runs compared, in percent of capital, beside buy-and-hold and cash",
+        source=source,
+        caption="Buy and hold: equal amounts of the first run's symbols",
+    )
+
+
+def _since_start(times_ms: pl.Series) -> list[float]:
+    return [(ms - times_ms[0]) / 3_600_000 for ms in times_ms.to_list()]
 
 
 def _rows(run: RunData) -> list[tuple[object, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +11,6 @@ import polars as pl
 from quantlab.report.data import RunData
 from quantlab.report.picture import (
     BLUE,
-    GREEN,
     GREY,
     INK,
     ORANGE,
@@ -47,7 +45,7 @@ def equity_figure(run: RunData) -> Picture:
     for _, x, y, color, width, style in lines:
         top.plot(x, y, color=color, linewidth=width, linestyle=style)
     ends = [(name, float(y[-1]), color) for name, _, y, color, _, _ in lines if len(y)]
-    _label_ends(top, [*ends, ("cash", run.capital, GREY)])
+    label_ends(top, [*ends, ("cash", run.capital, GREY)])
     top.set_title(f"Equity of {run.bots.height} bots, USDT")
     top.yaxis.set_major_formatter(_thousands())
     if not fleet.is_empty():
@@ -219,37 +217,6 @@ def events_figure(run: RunData) -> Picture:
     return finish(figure, alt="Events of the run over time", source=run.label, caption="Engine time, UTC")
 
 
-@drawn
-def overlay_figure(curves: Mapping[str, pl.DataFrame], baseline: pl.DataFrame | None, *, source: str) -> Picture:
-    """Several runs' equity in percent of their capital, over hours since each began. `baseline` (time_ms,
-    buy_and_hold, cash) belongs to the first."""
-    figure, axes = blank_figure(height=3.8)
-    axis = axes[0, 0]
-    ends = []
-    palette = (BLUE, VERMILLION, GREEN, PURPLE, SKY, INK)
-    for number, (name, curve) in enumerate(curves.items()):
-        if curve.is_empty():
-            continue
-        hours, pct = _since_start(curve["time_ms"]), (curve["equity"] / curve["equity"][0] - 1) * 100
-        color = palette[number % len(palette)]
-        axis.plot(hours, pct, color=color)
-        ends.append((name, float(pct[-1]), color))
-    if baseline is not None and not baseline.is_empty():
-        pct = (baseline["buy_and_hold"] / baseline["cash"] - 1) * 100
-        axis.plot(_since_start(baseline["time_ms"]), pct, color=ORANGE, linewidth=1.3)
-        ends.append(("buy and hold", float(pct[-1]), ORANGE))
-    axis.axhline(0, color=GREY, linewidth=1.1, linestyle=(0, (4, 3)))
-    _label_ends(axis, [*ends, ("cash", 0.0, GREY)])
-    axis.set_title("Result, % of capital")
-    axis.set_xlabel("hours of market time since the start")
-    return finish(
-        figure,
-        alt="Equity of the runs compared, in percent of capital, beside buy-and-hold and cash",
-        source=source,
-        caption="Buy and hold: equal amounts of the first run's symbols",
-    )
-
-
 def _busiest(run: RunData, count: int) -> list[dict[str, Any]]:
     """The bots with most fills; no symbol and no strategy twice while others remain."""
     rows = run.by_bot.filter(pl.col("fills") > 0).sort("fills", "bot", descending=[True, False]).to_dicts()
@@ -263,7 +230,7 @@ def _busiest(run: RunData, count: int) -> list[dict[str, Any]]:
     return (first + rest)[:count]
 
 
-def _label_ends(axis: Any, ends: list[tuple[str, float, str]]) -> None:
+def label_ends(axis: Any, ends: list[tuple[str, float, str]]) -> None:
     """Name each line at its right end, pushed apart so that no two names overlap."""
     low, high = axis.get_ylim()
     gap = (high - low) * 0.075
@@ -289,10 +256,6 @@ def _event_color(kind: str) -> str:
     return VERMILLION if kind in RunData.ALARMS or "HALTED" in kind or "kill" in kind else BLUE
 
 
-def _since_start(times_ms: pl.Series) -> list[float]:
-    return [(ms - times_ms[0]) / 3_600_000 for ms in times_ms.to_list()]
-
-
 def _time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
@@ -316,7 +279,6 @@ __all__ = [
     "costs_figure",
     "equity_figure",
     "events_figure",
-    "overlay_figure",
     "strategy_figure",
     "trades_figure",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -14,23 +13,6 @@ from quantlab.report.data import RunData
 from quantlab.report.table import Table, figure_text, number, text
 from quantlab.report.tables import egress_counts, egress_table, slippage_table, strategy_table
 
-#: What no figure above contains, whatever the market.
-LIMITS = (
-    "No order was sent: nobody reacted to these orders, and they took no liquidity from anybody else.",
-    "The queue in front of a resting order is estimated from displayed quantities.",
-    "Withdrawals, deposits, taxes, the time to move money and an exchange's outages are not simulated.",
-    "One window of one market is one sample: it says little about the next.",
-)
-#: What follows from where the prices came from.
-_SOURCE_LIMITS = {
-    "generated": ("All prices are made up. They show that the machinery works, and nothing about any market.",),
-    "candles": (
-        "Prices inside each candle, books and trades are synthesised: spreads and slippage follow the synthesiser.",
-    ),
-    "recording": ("Prices are recorded: the fills are what this model makes of that day.",),
-    "mainnet": (),
-    "testnet": ("Prices of the test network are not those of the market.",),
-}
 #: Kinds of events that happened more often are counted, not listed.
 _RARE = 45
 #: Longer timelines are cut in the table (not in the picture): the ledger has them all.
@@ -287,34 +269,6 @@ def accounting_section(run: RunData) -> Block:
     )
 
 
-def convention_section(run: RunData) -> Block:
-    """How orders were filled, and what the simulator leaves out."""
-    convention = run.manifest.get("fill_convention", "")
-    limits = "".join(f"<li>{_e(line)}</li>" for line in (*LIMITS, *_SOURCE_LIMITS.get(run.source.kind, ())))
-    return Block(f"<p>{_e(convention)}</p><ul>{limits}</ul>")
-
-
-def settings_section(run: RunData) -> Block:
-    """What the run was made with: seed, hashes, versions and settings without secrets."""
-    row = run.row
-    facts: list[tuple[str, Any]] = [
-        ("run", run.run_id),
-        ("source", f"{run.label} ({run.source.kind})"),
-        ("fleet", f"{row.fleet_name}, SHA-256 {row.fleet_sha256}"),
-        ("seed", row.seed),
-        ("fills, SHA-256", run.summary.get("fills_sha256", "the run did not end")),
-        ("events", f"{run.summary.get('events', 0):,} at {run.summary.get('events_per_second', 0):,} a second"),
-        (
-            "wall time",
-            f"{run.summary.get('wall_seconds', 0):,} s, peak memory {run.summary.get('peak_rss_mb', 0):,} MB",
-        ),
-        ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
-        ("settings", ", ".join(f"{name} {_plain(value)}" for name, value in run.manifest_settings.items())),
-    ]
-    rows = "".join(f'<tr><td>{_e(name)}</td><td class="ql-wrap">{_e(str(value))}</td></tr>' for name, value in facts)
-    return Block(f'<div class="ql-scroll"><table class="ql-table"><tbody>{rows}</tbody></table></div>')
-
-
 def _total(frame: pl.DataFrame, name: str) -> dict[str, Any]:
     """The last row: what can be added up."""
     sums = ("capital", "final_equity", "net_pnl", "fills", "fees_usdt", "bots", "traded", "turnover_usdt")
@@ -322,12 +276,6 @@ def _total(frame: pl.DataFrame, name: str) -> dict[str, Any]:
     total[name] = "fleet"
     total["net_pct"] = total["net_pnl"] / total["capital"] * 100 if total["capital"] else None
     return total
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return " ".join(str(part) for part in value) or "none"
-    return str(value)
 
 
 def _signed(value: float) -> str:

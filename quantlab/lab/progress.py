@@ -1,0 +1,39 @@
+"""The progress of a run, in a notebook as in a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+
+class ProgressLine:
+    """A line of text that redraws itself, in a notebook as in a terminal."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._last = ""
+
+    def show(self, status: dict[str, Any] | None) -> None:
+        if status is None or not status["engine_time_ms"]:
+            return self._draw(self._last or "starting")
+        progress = status["progress"]
+        bar = ""
+        if progress is not None:
+            bar = "\N{FULL BLOCK}" * round(progress * 30) + "\N{LIGHT SHADE}" * (30 - round(progress * 30)) + " "
+        fills = sum(bot["fills"] for bot in status["bots"])
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(status["engine_time_ms"] / 1000))
+        return self._draw(f"{bar}{when} UTC · {status['state']} · {status['events']:,} events · {fills:,} fills")
+
+    def end(self, state: str) -> None:
+        self._draw(f"{state}: making the report" if state != "failed" else state)
+
+    def close(self) -> None:
+        if self._last:
+            sys.stdout.write("\n")
+
+    def _draw(self, line: str) -> None:
+        if self._shown and line != self._last:
+            sys.stdout.write("\r" + line.ljust(len(self._last)))
+            sys.stdout.flush()
+            self._last = line
