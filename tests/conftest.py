@@ -8,6 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("quantlab", deadline=None)  # how long an example takes says more of the machine than of us
+settings.load_profile("quantlab")
 
 _OURS = ("QUANTLAB_", "BINANCE_", "API_", "VAULT_")
 

@@ -24,6 +24,7 @@ from quantlab.model import (
     DepthUpdate,
     Instrument,
     Journal,
+    MalformedMessage,
     QuantlabError,
     Quote,
     Trade,
@@ -35,6 +36,8 @@ from quantlab.paper import PaperBroker
 SNAPSHOT_LIMIT = 100
 #: After a snapshot that failed or came too old, the next is asked for no sooner (engine time).
 SNAPSHOT_RETRY_MS = 1_000
+#: After a frame that could not be read: a changed tick size lasts, and each snapshot costs weight.
+MALFORMED_RETRY_MS = 60_000
 KLINES_LIMIT = 1_000
 
 
@@ -144,7 +147,11 @@ class Engine:
             return
         if self._recorder is not None:
             self._recorder.frame(raw)
-        event = self._decode(raw)
+        try:
+            event = self._decode(raw)
+        except MalformedMessage as error:
+            self._on_malformed(raw, error)
+            return
         if type(event) is Quote:
             self.events += 1
             symbol = event.symbol
@@ -197,8 +204,11 @@ class Engine:
             symbol, _, timeframe = rest.partition(":")
             self._extend(self._groups[symbol, timeframe], decode_klines(payload, symbol, timeframe))
         elif kind == "none":
-            symbol = rest.partition(":")[2].partition(":")[0]
-            self._retry_ms[symbol] = self.now_ms + SNAPSHOT_RETRY_MS
+            what, _, symbol = rest.partition(":")
+            if what == "klines":
+                self._warm = False  # asked for again at the next minute
+            else:
+                self._retry_ms[symbol] = self.now_ms + SNAPSHOT_RETRY_MS
             self._journal.event(self.now_ms, "answer missing", None, {"asked": rest, "error": payload.decode()})
 
     async def settle(self) -> None:
@@ -268,6 +278,8 @@ class Engine:
 
     def _close_minute(self, minute_ms: int) -> None:
         """Mark every bot at the bid, apply loss limits, and remember the touch."""
+        if not self._warm and self._rest is not None:
+            self.unsettled = True
         rows, cash_sum, value_sum = [], 0.0, 0.0
         for bot in self.bots:
             self.desk.check_limits(bot, minute_ms)
@@ -304,6 +316,18 @@ class Engine:
             self._journal.event(self.now_ms, "stale", None, {"symbol": symbol, "cause": "gap in the depth stream"})
         if self._rest is not None and self._retry_ms.get(symbol, 0) <= self.now_ms:
             self.unsettled = True
+
+    def _on_malformed(self, raw: bytes, error: MalformedMessage) -> None:
+        """A frame that cannot be read, or is off the grid: its symbol stands still until a new snapshot."""
+        symbol = raw.partition(b'"stream":"')[2].partition(b"@")[0].decode(errors="replace").upper()
+        book = self.books.get(symbol)
+        if book is None:
+            return
+        book.reset()
+        self._retry_ms[symbol] = self.now_ms + MALFORMED_RETRY_MS
+        if symbol not in self._stale:
+            self._stale.add(symbol)
+            self._journal.event(self.now_ms, "stale", None, {"symbol": symbol, "cause": str(error)[:300]})
 
     def _note_sync(self, symbol: str) -> None:
         """The book of `symbol` is whole: what waited for it goes on."""
