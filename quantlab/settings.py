@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
+import math
 import os
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal, get_args
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from quantlab.model.errors import ConfigurationError, Refused
-from quantlab.redact import register_secret
+from quantlab.redact import redact, register_secret
 
 Market = Literal["mainnet", "testnet", "replay"]
 
@@ -35,13 +39,15 @@ PUBLIC_NAMES = frozenset(
     }
 )
 SETTING_NAMES = SECRET_NAMES | PUBLIC_NAMES
-_LOOPBACK = ("localhost", "::1")
+#: Not a setting, but no mistake either: where the tests find recorded market data.
+_TESTS_NAME = "QUANTLAB_SHARED_MARKET"
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 class Settings(BaseModel):
     """All settings of a process. Times in seconds, paths absolute."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     market: Market = "mainnet"
     venue_url: str | None = None
@@ -70,15 +76,21 @@ class Settings(BaseModel):
         }
 
     def with_venue(self, url: str) -> Settings:
-        """The same settings on the replay venue at `url`."""
+        """The same settings on the replay venue at `url`. Raises as `load_settings` does."""
         return self.model_copy(update={"market": "replay", "venue_url": _venue_url(url)})
 
 
 def find_root(environ: Mapping[str, str] | None = None) -> Path:
-    """`QUANTLAB_ROOT`, else the nearest folder upwards with `.env` or `.quantlab`, else the checkout, else here."""
-    named = (os.environ if environ is None else environ).get("QUANTLAB_ROOT")
+    """`QUANTLAB_ROOT`, else the nearest folder upwards with `.env` or `.quantlab`, else the checkout, else here.
+
+    Raises ConfigurationError when `QUANTLAB_ROOT` names no folder.
+    """
+    named = (os.environ if environ is None else environ).get("QUANTLAB_ROOT", "").strip()
     if named:
-        return Path(named).expanduser().resolve()
+        root = Path(named).expanduser().resolve()
+        if not root.is_dir():
+            raise _bad("QUANTLAB_ROOT", named, "an existing folder")
+        return root
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / ".env").is_file() or (folder / ".quantlab").is_dir():
@@ -98,6 +110,9 @@ def load_settings(
     environ = dict(os.environ if environ is None else environ)
     root = (root or find_root(environ)).resolve()
     file = dict(_read_env(root / ".env"))
+    elsewhere = file.pop("QUANTLAB_ROOT", "")
+    if elsewhere and (root / Path(elsewhere).expanduser()).resolve() != root:
+        raise ConfigurationError(f".env: QUANTLAB_ROOT={elsewhere} is not where this file lies: move it, or the line")
     for name in environ:
         _check_shell_name(name)
     values = {**file, **{name: environ[name] for name in SETTING_NAMES if name in environ}}
@@ -107,17 +122,8 @@ def load_settings(
     return _typed(values, root, market)
 
 
-def _typed(values: Mapping[str, str], root: Path, market: str | None) -> Settings:
-    chosen = market or values.get("QUANTLAB_MARKET")
-    testnet = _flag("BINANCE_TESTNET", values.get("BINANCE_TESTNET"))
-    if chosen is None:
-        chosen = "testnet" if testnet else "mainnet"
-    elif chosen not in ("mainnet", "testnet", "replay"):
-        raise _bad("QUANTLAB_MARKET", chosen, "mainnet, testnet, replay")
-    elif testnet is not None and chosen != "replay" and testnet != (chosen == "testnet"):
-        raise ConfigurationError(
-            f"QUANTLAB_MARKET={chosen} and BINANCE_TESTNET={str(testnet).lower()} contradict each other: remove one"
-        )
+def _typed(values: Mapping[str, str], root: Path, override: str | None) -> Settings:
+    market = _market(values, override)
     execution = values.get("QUANTLAB_EXECUTION", "paper")
     if execution == "live":
         raise Refused("QUANTLAB_EXECUTION=live: this version trades on paper only, remove the line")
@@ -126,43 +132,63 @@ def _typed(values: Mapping[str, str], root: Path, market: str | None) -> Setting
     venue_url = values.get("QUANTLAB_VENUE_URL")
     if venue_url is not None:
         venue_url = _venue_url(venue_url)
+        if market != "replay" and override is None:
+            raise ConfigurationError(
+                f"QUANTLAB_VENUE_URL is for QUANTLAB_MARKET=replay, and the market is {market}: change one of them"
+            )
     role = values.get("QUANTLAB_ROLE", "coordinator")
     if role not in ("coordinator", "worker"):
         raise _bad("QUANTLAB_ROLE", role, "coordinator, worker")
     secrets = {name.lower(): SecretStr(values[name]) for name in SECRET_NAMES if name in values}
     return Settings.model_validate(
         {
-            "market": chosen,
-            "venue_url": venue_url,
+            "market": market,
+            "venue_url": venue_url if market == "replay" else None,
             "root": root,
             "home": root / Path(values.get("QUANTLAB_HOME", ".quantlab")).expanduser(),
-            "api_host": values.get("API_HOST", "127.0.0.1"),
-            "api_port": int(_number("API_PORT", values.get("API_PORT", "8000"), 0, 65535)),
+            "api_host": _host(values.get("API_HOST", "127.0.0.1")),
+            "api_port": _whole("API_PORT", values, 8000, 0, 65535),
             "api_cors_origins": _origins(values.get("API_CORS_ORIGINS", "http://localhost:3000")),
             "api_allowed_hosts": _list(values.get("API_ALLOWED_HOSTS", "")),
-            "weight_per_minute": int(
-                _number("QUANTLAB_WEIGHT_PER_MINUTE", values.get("QUANTLAB_WEIGHT_PER_MINUTE", "1200"), 50, 6000)
-            ),
-            "timeout_seconds": _number(
-                "QUANTLAB_TIMEOUT_SECONDS", values.get("QUANTLAB_TIMEOUT_SECONDS", "30"), 1, 300, whole=False
-            ),
+            "weight_per_minute": _whole("QUANTLAB_WEIGHT_PER_MINUTE", values, 1200, 50, 6000),
+            "timeout_seconds": _number("QUANTLAB_TIMEOUT_SECONDS", values, 30, 1, 300),
             "role": role,
             **secrets,
         }
     )
 
 
+def _market(values: Mapping[str, str], override: str | None) -> str:
+    """The market that the settings name, or `override`. `BINANCE_TESTNET` decides where no market is set."""
+    named = values.get("QUANTLAB_MARKET")
+    testnet = _flag("BINANCE_TESTNET", values.get("BINANCE_TESTNET"))
+    for name, value in (("QUANTLAB_MARKET", named), ("market", override)):
+        if value is not None and value not in get_args(Market):
+            raise _bad(name, value, ", ".join(get_args(Market)))
+    if override is not None:
+        return override
+    if named is None:
+        return "testnet" if testnet else "mainnet"
+    if named != "replay" and testnet is not None and testnet != (named == "testnet"):
+        raise ConfigurationError(
+            f"QUANTLAB_MARKET={named} and BINANCE_TESTNET={str(testnet).lower()} contradict each other: remove one"
+        )
+    return named
+
+
 def _read_env(path: Path) -> Iterator[tuple[str, str]]:
     """The `NAME=value` lines of `.env`. Every value that is not a public setting's counts as a secret."""
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    except UnicodeDecodeError:  # its own words would show a byte of the file
+        raise ConfigurationError(f"{path} is not UTF-8 text: save it as such") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     if mode & 0o077:
-        raise Refused(f"others can read {path}: type `chmod 600 {path}`")
+        raise Refused(f"others can read {path}: type `chmod 600 {shlex.quote(str(path))}`")
     seen: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip().removeprefix("export ")
@@ -171,8 +197,10 @@ def _read_env(path: Path) -> Iterator[tuple[str, str]]:
         name, equals, value = line.partition("=")
         name, value = name.strip(), _unquoted(value.strip())
         if name not in PUBLIC_NAMES:
-            register_secret(value)
-        if not equals or name not in SETTING_NAMES:
+            register_secret(value if equals else line)
+        if not equals:
+            raise ConfigurationError(f".env:{number}: this line is not NAME=value")
+        if name not in SETTING_NAMES:
             raise ConfigurationError(f".env:{number}: {_unknown(name)}")
         if name in seen:
             raise ConfigurationError(f".env:{number}: {name} stands in line {seen[name]} already: remove one")
@@ -181,14 +209,14 @@ def _read_env(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1]
-    return value.partition(" #")[0].rstrip()
+    """A value without its quotes, or without the comment that follows it."""
+    quoted = re.fullmatch(r"""(["'])(.*)\1(?:\s+#.*)?""", value)
+    return quoted[2] if quoted else re.sub(r"(?:^|\s+)#.*", "", value)
 
 
 def _check_shell_name(name: str) -> None:
     """In the shell our own prefixes are ours alone; `API_*` is common, so only near-misses count."""
-    if name in SETTING_NAMES:
+    if name in SETTING_NAMES or name == _TESTS_NAME:
         return
     ours = name.startswith(("QUANTLAB_", "BINANCE_"))
     near = name.startswith("API_") and difflib.get_close_matches(name, SETTING_NAMES, 1, 0.85)
@@ -197,30 +225,37 @@ def _check_shell_name(name: str) -> None:
 
 
 def _unknown(name: str) -> str:
-    shown = name if name.replace("_", "").isalnum() and len(name) <= 40 else "this line"
-    near = difflib.get_close_matches(name, sorted(SETTING_NAMES), 1)
+    """Words on an unknown name. What looks like no name may be a misplaced secret: it is not shown."""
+    near = difflib.get_close_matches(name.upper(), sorted(SETTING_NAMES), 1, 0.7)
+    harmless = len(name) <= len(near[0]) + 3 if near else re.fullmatch(r"(?=.{3,40}$)[A-Z]+(_[A-Z0-9]+)+", name)
     hint = f"did you mean {near[0]}?" if near else "see .env.example for all there are"
-    return f"{shown} is not a setting of quantlab; {hint}"
+    return f"{name if harmless else 'this name'} is not a setting of quantlab; {hint}"
 
 
 def _flag(name: str, value: str | None) -> bool | None:
     if value is None:
         return None
-    if value.lower() in ("true", "1", "yes", "on"):
-        return True
-    if value.lower() in ("false", "0", "no", "off"):
-        return False
-    raise _bad(name, value, "true, false")
+    if value.lower() not in _FLAGS:
+        raise _bad(name, value, "true, false")
+    return _FLAGS[value.lower()]
 
 
-def _number(name: str, text: str, least: float, most: float, *, whole: bool = True) -> float:
+def _number(name: str, values: Mapping[str, str], default: float, least: float, most: float) -> float:
+    text = values.get(name, str(default))
     try:
-        value: float = int(text) if whole else float(text)
+        value = float(text)
     except ValueError:
-        raise _bad(name, text, f"a {'whole ' if whole else ''}number") from None
+        value = math.nan
     if not least <= value <= most:
         raise _bad(name, text, f"{least:g} to {most:g}")
     return value
+
+
+def _whole(name: str, values: Mapping[str, str], default: int, least: int, most: int) -> int:
+    value = _number(name, values, default, least, most)
+    if value != int(value):
+        raise _bad(name, values[name], f"whole numbers from {least} to {most}")
+    return int(value)
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -230,25 +265,46 @@ def _list(text: str) -> tuple[str, ...]:
 def _origins(text: str) -> tuple[str, ...]:
     origins = _list(text)
     for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        parts = _parts(origin)
+        if parts is None or parts.scheme not in ("http", "https") or parts.path or parts.query:
             raise _bad("API_CORS_ORIGINS", origin, "origins such as http://localhost:3000 (never *)")
     return origins
 
 
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", text):
+        raise _bad("API_HOST", text, "addresses or names such as 127.0.0.1")
+    return text
+
+
 def _venue_url(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if parts.scheme != "http" or port is None or parts.path.strip("/") or parts.username:
-        raise _bad("QUANTLAB_VENUE_URL", url, "an address such as http://127.0.0.1:8900")
-    if host not in _LOOPBACK and not host.startswith("127."):
+    parts = _parts(url)
+    if parts is None or parts.scheme != "http" or parts.port is None or parts.path.strip("/") or parts.query:
+        raise _bad("QUANTLAB_VENUE_URL", url, "addresses such as http://127.0.0.1:8900")
+    if not _is_loopback(parts.hostname or ""):
         raise Refused(f"QUANTLAB_VENUE_URL={url} is not on this machine: a replay talks to loopback only")
     return url.rstrip("/")
 
 
+def _parts(url: str) -> SplitResult | None:
+    """The parts of an address, None where it is none, names a user or a place within a page."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.hostname and parts.username is None and not parts.fragment and parts.port != 0
+    except ValueError:  # an unclosed bracket, a port that is no number
+        return None
+    return parts if sound else None
+
+
+def _is_loopback(host: str) -> bool:
+    """By the address itself: a name such as 127.0.0.1.example.com is anybody's."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _bad(name: str, value: str, valid: str) -> ConfigurationError:
-    return ConfigurationError(f'{name}="{value}" is not one of: {valid}')
+    return ConfigurationError(f'{name}="{redact(value)}" is not one of: {valid}')
