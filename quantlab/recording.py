@@ -47,48 +47,63 @@ class Entry(NamedTuple):
 
 
 class RecordingWriter:
-    """Appends entries to a new file, readable by its owner alone."""
+    """Appends entries to a new file, readable by its owner alone. `header` is any JSON object.
+
+    Every call may raise OSError when the disk is full; the file then ends with its last whole chunk.
+    """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.fchmod(descriptor, 0o600)  # a file that was there before keeps its mode otherwise
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
         self._parts: list[bytes] = []
         self._size = 0
-        self._file.write(_MAGIC)
-        self._write(msgspec.json.encode(header))
+        self._write(msgspec.json.encode(header), before=_MAGIC)
 
     def append(self, kind: Kind, name: str, payload: bytes, wall_ns: int) -> None:
         """Queue one entry; it is on disk with its chunk, at the latest at `flush` or `close`."""
         encoded = name.encode()
-        self._parts.append(_ENTRY_HEAD.pack(kind, wall_ns, len(encoded), len(payload)) + encoded)
-        self._parts.append(payload)
-        self._size += len(payload)
+        head = _ENTRY_HEAD.pack(kind, wall_ns, len(encoded), len(payload)) + encoded
+        self._parts += (head, payload)
+        self._size += len(head) + len(payload)
         if self._size >= _CHUNK_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write out what is queued."""
         if self._parts:
-            self._write(b"".join(self._parts))
+            raw = b"".join(self._parts)
             self._parts.clear()
             self._size = 0
+            self._write(raw)
 
     def close(self) -> None:
         """Flush and close; closing twice is fine."""
         if not self._file.closed:
-            self.flush()
-            self._file.close()
+            try:
+                self.flush()
+            finally:
+                self._file.close()
 
-    def _write(self, raw: bytes) -> None:
+    def _write(self, raw: bytes, before: bytes = b"") -> None:
         body = self._compress(raw)
-        self._file.write(_CHUNK_HEAD.pack(len(body), zlib.crc32(body)) + body)
+        rest = memoryview(before + _CHUNK_HEAD.pack(len(body), zlib.crc32(body)) + body)
+        start = self._file.tell()
+        try:
+            while rest:  # a disk about to be full takes a part, and refuses only then
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.seek(start)
+            self._file.truncate()
+            raise
 
 
 class Recording:
     """A recording to read: `header`, and its entries by iterating (as often as wanted).
 
     Raises NotFound when there is no such file, MalformedMessage when it is not a recording. `truncated` is known once
-    the entries were read to their end.
+    the entries were read to their end: true when the file was cut or damaged there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +114,7 @@ class Recording:
                 if file.read(len(_MAGIC)) != _MAGIC:
                     raise MalformedMessage(f"{path} is not a recording of quantlab")
                 head = next(self._chunks(file), None)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             raise NotFound(f"no recording at {path}") from None
         if head is None:
             raise MalformedMessage(f"{path} was cut before its header was written")
@@ -126,7 +141,8 @@ class Recording:
                 return
             size, check = _CHUNK_HEAD.unpack(head)
             body = file.read(size)
-            if len(body) < size or zlib.crc32(body) != check:
+            # No chunk is empty: zeros are what a power failure leaves at the end of a file.
+            if not size or len(body) < size or zlib.crc32(body) != check:
                 self.truncated = True
                 return
             yield decompress(body)
