@@ -1,16 +1,20 @@
-"""What may not be in the repository: registries' hosts, machine paths, recorded data, outputs, secrets."""
+"""What the repository must and may not hold: a lock for all that is asked; no host, machine path, output or secret."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from quantlab.settings import SECRET_NAMES, SETTING_NAMES
 
@@ -58,10 +62,40 @@ def test_the_lock_is_universal_and_hashed() -> None:
     assert re.search(r"^appnope==.*sys_platform == 'darwin'", text, re.MULTILINE), "made without --universal"
     for block in re.split(r"\n(?=[A-Za-z0-9])", text.strip()):
         assert "--hash=sha256:" in block, block.splitlines()[0]
+    for compiled in ("numpy", "polars-runtime-32", "cryptography"):  # wheels of every platform, not of this one
+        assert text.split(f"\n{compiled}==")[1].split("\n", 12)[-2].startswith("    --hash="), compiled
 
 
-def test_no_path_of_a_machine_and_no_notebook_output() -> None:
-    assert offenders(r"/(?:home|Users|root)/[a-z]\w*/", tracked()) == []
+def test_the_lock_holds_what_pyproject_asks() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [Requirement(line) for line in project["dependencies"]]
+    asked += [Requirement(line) for extra in project["optional-dependencies"].values() for line in extra]
+    pins = dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert [str(r) for r in asked if not r.specifier.contains(pins.get(canonicalize_name(r.name), "0"))] == []
+    assert not Requirement("ccxt>=99").specifier.contains(pins["ccxt"])
+
+
+def test_a_python_too_old_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make here")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "requirements.lock", "requirements-bootstrap.lock"):
+        (tmp_path / name).touch()
+    for code, words in ((1, "quantlab needs Python 3.11 or later"), (0, "setting up .venv")):
+        (tmp_path / "python").write_text(f"#!/bin/sh\nexit {code}\n")  # the second is the control: it passes the check
+        (tmp_path / "python").chmod(0o755)
+        command = ["make", "--no-print-directory", "setup", "PYTHON=./python"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        assert done.stdout.splitlines()[0].startswith(words)
+        assert done.returncode == 2
+
+
+def test_no_path_of_a_machine_and_no_notebook_output(tmp_path: Path) -> None:
+    pattern = r"/(?:home|Users|root)/[a-z]\w*/|/wo" + r"rk/[a-z]+"
+    assert offenders(pattern, tracked()) == []
+    planted = tmp_path / "planted.py"
+    planted.write_text('"/home' + '/somebody/quantlab"')
+    assert offenders(pattern, [planted])
     for notebook in (file for file in tracked() if file.suffix == ".ipynb"):
         cells = json.loads(notebook.read_text())["cells"]
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), notebook.name
@@ -95,6 +129,11 @@ def test_make_env_writes_an_owner_only_file_and_never_over_one(tmp_path: Path) -
 
 
 def test_ignored_files_cover_secrets_and_state() -> None:
-    for name in (".gitignore", ".dockerignore"):
-        lines = (ROOT / name).read_text().splitlines()
-        assert {".env"} <= set(lines) and any(line.startswith(".quantlab") for line in lines)
+    ignored = [".env", ".env.bak", ".quantlab/quantlab.db", "reports/a-run/report.html", "uv.lock", ".venv/bin/python"]
+    wanted = [".env.example", "reports/README.md", "requirements.lock"]
+    command = ["git", "check-ignore", "--no-index", "--stdin"]
+    done = subprocess.run(command, cwd=ROOT, input="\n".join(ignored + wanted), capture_output=True, text=True)
+    if done.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert done.stdout.splitlines() == ignored
+    assert {".git", "**/.env", "**/.env.*", "**/.quantlab"} <= set((ROOT / ".dockerignore").read_text().splitlines())
