@@ -79,7 +79,7 @@ class Desk:
         )
         if wanted is None:
             bot.acted = bot.target
-            bot.note = bot.note or ("" if bot.account.quantity else "flat: no signal")
+            bot.note = "" if bot.account.quantity else "flat: no signal"
         elif self.cancel_all(bot):
             bot.clearing = True
         else:

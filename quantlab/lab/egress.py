@@ -14,7 +14,7 @@ class LabEgress:
 
         with Ledger.open(home) as ledger:
             path = ledger.path
-        self._writer = LedgerWriter(path, None)  # type: ignore[arg-type]  # the table allows rows of no run
+        self._writer = LedgerWriter(path, None)
 
     def write(self, entry: dict[str, Any]) -> None:
         """Queue one row; it is on disk within 10 ms."""

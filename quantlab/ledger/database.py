@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,7 +38,9 @@ def prepare(home: Path, *, create: bool) -> Path:
         raise Refused(f"others can read {path}: type `chmod 600 {path}`")
     try:
         if _revision(path) != HEAD:
-            _migrate(path)
+            with _alone(home):  # two processes that open a new home at once must not both migrate it
+                if _revision(path) != HEAD:
+                    _migrate(path)
     except sqlite3.DatabaseError as error:
         raise QuantlabError(f"{path} cannot be opened as a database ({error}): restore it from a backup") from error
     return path
@@ -53,6 +58,16 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA fullfsync=ON")
             connection.execute("PRAGMA checkpoint_fullfsync=ON")
     return connection
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    descriptor = os.open(home / "migrate.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _revision(path: Path) -> str | None:
@@ -73,6 +88,7 @@ def _migrate(path: Path) -> None:
     from alembic.config import Config
     from alembic.util import CommandError
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     config = Config()
@@ -80,9 +96,14 @@ def _migrate(path: Path) -> None:
     engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
     try:
         with engine.begin() as connection:
+            # All of it or nothing, and one process at a time: the next one finds it done.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
         raise QuantlabError(f"{path} was made by a newer quantlab: update this one ({error})") from error
+    except SQLAlchemyError as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise QuantlabError(f"{path} cannot be written ({reason}): free disk space, then try again") from error
     finally:
         engine.dispose()

@@ -49,9 +49,9 @@ _Statement = tuple[str, Sequence[Any]]
 
 
 class LedgerWriter:
-    """A `Journal` for one run. Use it as a context manager: leaving it commits everything."""
+    """A `Journal` for one run (None: for egress rows of no run). Use it as a context manager: leaving it commits everything."""
 
-    def __init__(self, path: Path, run_id: str) -> None:
+    def __init__(self, path: Path, run_id: str | None) -> None:
         self.run_id = run_id
         self._path = path
         self._connection = connect(path)

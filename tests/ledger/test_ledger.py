@@ -223,3 +223,9 @@ def test_a_second_process_reads_while_one_writes(ledger: Ledger) -> None:
         reader = sqlite3.connect(f"{ledger.path.as_uri()}?mode=ro", uri=True)
         assert reader.execute("SELECT COUNT(*) FROM fills").fetchone() == (1,)
         reader.close()
+
+
+def test_many_processes_open_a_new_home_at_once(tmp_path: Path) -> None:
+    code = "import sys, pathlib; from quantlab.ledger import Ledger; Ledger.open(pathlib.Path(sys.argv[1])).close()"
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "new")]) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
