@@ -37,10 +37,9 @@ def prepare(home: Path, *, create: bool) -> Path:
     if path.stat().st_mode & 0o077:
         raise Refused(f"others can read {path}: type `chmod 600 {path}`")
     try:
-        if _revision(path) != HEAD:
-            with _alone(home):  # two processes that open a new home at once must not both migrate it
-                if _revision(path) != HEAD:
-                    _migrate(path)
+        with _alone(home):  # two processes that open a new home at once must not both make it
+            if _revision(path) != HEAD:
+                _migrate(path)
     except sqlite3.DatabaseError as error:
         raise QuantlabError(f"{path} cannot be opened as a database ({error}): restore it from a backup") from error
     return path
