@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.cli.runs import DEMO_HOME, new_run_id
-from quantlab.cli.venue_child import VenueChild
+from quantlab.venue.child import VenueChild
 from quantlab.fleet.deal import deal, fleet_toml
 from quantlab.fleet.spec import load_fleet
 from quantlab.model import QuantlabError

@@ -226,7 +226,7 @@ def _venue_for(chosen: Settings, options: RunOptions) -> Iterator[Settings]:
     if chosen.market != "replay" or chosen.venue_url:
         yield chosen
         return
-    from quantlab.cli.venue_child import VenueChild
+    from quantlab.venue.child import VenueChild
 
     hours = options.length_ms / 3_600_000 if options.length_ms else 24.0
     with VenueChild(hours=hours, seed=options.seed, speed=options.speed) as venue:

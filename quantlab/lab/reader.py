@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quantlab.model import Source
+from quantlab.report import scrubbed
 from quantlab.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,11 +25,12 @@ class MarketReader:
 
     def __init__(self, settings: Settings) -> None:
         from quantlab.lab.egress import LabEgress
-        from quantlab.lab.venue import OwnVenue
+        from quantlab.venue.child import VenueChild
 
-        self._venue: OwnVenue | None = None
+        self._venue: VenueChild | None = None
         if settings.market == "replay" and not settings.venue_url:
-            self._venue = OwnVenue()
+            self._venue = VenueChild(environment=scrubbed(os.environ))
+            self._venue.start()
             settings = settings.with_venue(self._venue.url)
         self._settings = settings
         self._egress = LabEgress(settings.home)

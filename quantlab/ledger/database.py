@@ -40,22 +40,26 @@ def prepare(home: Path, *, create: bool) -> Path:
         with _alone(home):  # two processes that open a new home at once must not both make it
             if _revision(path) != HEAD:
                 _migrate(path)
+    except sqlite3.OperationalError as error:
+        raise QuantlabError(f"{path} cannot be opened ({error}): look at disk space and permissions") from error
     except sqlite3.DatabaseError as error:
         raise QuantlabError(f"{path} cannot be opened as a database ({error}): restore it from a backup") from error
     return path
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection in WAL mode with `synchronous=FULL`: what was committed survives a power failure."""
-    uri = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}"
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in WAL mode with `synchronous=FULL`: what was committed survives a power failure.
+
+    Readers take the same kind: in WAL mode they too write, to the shared index. Never makes a file.
+    """
+    uri = f"{path.resolve().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA foreign_keys=ON")
-    if not read_only:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        if sys.platform == "darwin":  # there fsync alone does not reach the platter
-            connection.execute("PRAGMA fullfsync=ON")
-            connection.execute("PRAGMA checkpoint_fullfsync=ON")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    if sys.platform == "darwin":  # there fsync alone does not reach the platter
+        connection.execute("PRAGMA fullfsync=ON")
+        connection.execute("PRAGMA checkpoint_fullfsync=ON")
     return connection
 
 

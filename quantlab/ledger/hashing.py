@@ -22,6 +22,8 @@ def fills_sha256(fills: Iterable[Fill]) -> str:
 
 
 def plain(value: Decimal) -> str:
-    """`value` without exponent and without trailing zeros."""
+    """`value` without exponent and without trailing zeros; zero has no sign."""
     text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

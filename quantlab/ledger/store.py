@@ -13,7 +13,18 @@ import msgspec
 import polars as pl
 
 from quantlab.ledger.database import connect, prepare
-from quantlab.model import Fill, NotFound, Order, OrderStatus, OrderType, Receipt, Side, Source, TimeInForce
+from quantlab.model import (
+    Fill,
+    NotFound,
+    Order,
+    OrderStatus,
+    OrderType,
+    QuantlabError,
+    Receipt,
+    Side,
+    Source,
+    TimeInForce,
+)
 
 
 class RunRow(msgspec.Struct, kw_only=True):
@@ -146,17 +157,22 @@ class Ledger:
     # -- how a run begins -------------------------------------------------------------------------------------------
 
     def begin_run(self, run: RunRow, bots: Iterable[BotRow]) -> None:
-        """Write a new run and its bots, both or neither."""
+        """Write a new run and its bots, both or neither. Raises QuantlabError when there is such a run already, or
+        when the disk refuses."""
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             self._insert("runs", msgspec.structs.asdict(run))
             for bot in bots:
                 self._insert("bots", {"run_id": run.run_id, **msgspec.structs.asdict(bot)})
             connection.execute("COMMIT")
-        except sqlite3.Error:
-            connection.execute("ROLLBACK")
-            raise
+        except sqlite3.IntegrityError as error:
+            raise QuantlabError(f'run "{run.run_id}" is in the ledger already: give another id ({error})') from error
+        except sqlite3.Error as error:
+            raise QuantlabError(f"{self.path} cannot be written ({error}): free disk space, then try again") from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def _insert(self, table: str, row: Mapping[str, Any]) -> None:
         values = [

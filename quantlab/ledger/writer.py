@@ -49,7 +49,11 @@ _Statement = tuple[str, Sequence[Any]]
 
 
 class LedgerWriter:
-    """A `Journal` for one run (None: for egress rows of no run). Use it as a context manager: leaving it commits everything."""
+    """A `Journal` for one run (None: for egress rows of no run). Use it as a context manager: leaving it commits all.
+
+    Once the disk has refused, or a row could not be written, nothing more is: every call raises that QuantlabError, and
+    the ledger ends with the last whole commit.
+    """
 
     def __init__(self, path: Path, run_id: str | None) -> None:
         self.run_id = run_id
@@ -150,6 +154,8 @@ class LedgerWriter:
         if self._committed >= ticket:
             return
         with self._lock:
+            if ticket > self._ticket:
+                raise ValueError(f"ticket {ticket} was never given: the newest is {self._ticket}")
             self._waiting = max(self._waiting, ticket)
             self._wake.notify()
             while self._committed < ticket:
@@ -215,6 +221,10 @@ class LedgerWriter:
         if self._broken is not None:
             raise self._broken
         with self._lock:
+            if self._closing:
+                raise QuantlabError(f"the ledger {self._path} is closed: this came after the end of its run")
+            if not statements:
+                return self._ticket
             was_empty = not self._queue
             self._queue.extend(statements)
             self._ticket += 1
@@ -235,7 +245,7 @@ class LedgerWriter:
                 self._queue = []
             try:
                 self._commit(batch)
-            except sqlite3.Error as error:
+            except Exception as error:  # whatever it is, nobody may wait forever for a thread that has ended
                 self._give_up(error)
                 return
             with self._lock:
@@ -249,15 +259,16 @@ class LedgerWriter:
             for sql, row in batch:
                 connection.execute(sql, row)
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except Exception:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
 
-    def _give_up(self, error: sqlite3.Error) -> None:
-        words = f"the ledger {self._path} cannot be written ({error}): free disk space, then resume the run"
+    def _give_up(self, error: Exception) -> None:
+        disk = isinstance(error, sqlite3.OperationalError)
+        advice = "free disk space, then resume the run" if disk else "this is a bug: keep the file and report it"
         with self._lock:
-            self._broken = QuantlabError(words)
+            self._broken = QuantlabError(f"the ledger {self._path} cannot be written ({error}): {advice}")
             self._queue.clear()
             self._done.notify_all()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from quantlab.cli.venue_child import VenueChild
+from quantlab.venue.child import VenueChild
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEET = ROOT / "notebooks" / "fleet.toml"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quantlab.cli.venue_child import VenueChild
+from quantlab.venue.child import VenueChild
 from quantlab.fleet.plan import RunPlan
 from quantlab.fleet.session import Session
 from quantlab.fleet.spec import FleetSpec, parse_fleet

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from quantlab.cli.venue_child import VenueChild
+from quantlab.venue.child import VenueChild
 from quantlab.fleet.control import send
 from quantlab.fleet.process import running
 from quantlab.fleet.spec import FleetSpec

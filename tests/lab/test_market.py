@@ -10,7 +10,7 @@ import pytest
 from quantlab.lab import Workbench
 from quantlab.lab.inspect import Depth
 from quantlab.ledger import Ledger
-from quantlab.model import ExchangeError, NotFound, QuantlabError
+from quantlab.model import ExchangeError, NotFound
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +92,3 @@ def test_the_own_venue_ends_with_the_workbench(lab: Workbench) -> None:
     lab.close()
     assert venue._process.poll() is not None
     assert lab.spreads().height == 13  # and is started again when it is needed
-
-
-def test_a_venue_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from quantlab.lab import venue
-
-    monkeypatch.setattr(venue.sys, "executable", "/bin/false")
-    with pytest.raises(QuantlabError, match="the replay venue did not start"):
-        venue.OwnVenue()

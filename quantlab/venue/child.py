@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +21,12 @@ _START_TIMEOUT_S = 60.0
 
 
 class VenueChild:
-    """`with VenueChild(...) as venue:` gives `venue.about`: url, symbols, intervals, start_ms, end_ms, kind, name."""
+    """`with VenueChild(...) as venue:` gives `venue.about`: url, symbols, intervals, start_ms, end_ms, kind, name.
+
+    Its standard input is a pipe held here: when this process ends, however it ends, the venue does too. `environment`
+    is what it may see (None: all that this process sees). Raises the venue's own error, in its words, when it does not
+    start.
+    """
 
     def __init__(
         self,
@@ -32,6 +38,7 @@ class VenueChild:
         hours: float | None = None,
         seed: int = 1,
         speed: float | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         arguments = [
             "--end-with-parent",
@@ -53,6 +60,7 @@ class VenueChild:
         if hours is not None:
             arguments += ["--hours", f"{hours:g}"]
         self._arguments = arguments
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self.about: dict[str, Any] = {}
 
@@ -61,11 +69,17 @@ class VenueChild:
         return str(self.about["url"])
 
     def __enter__(self) -> VenueChild:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
         with tempfile.TemporaryDirectory(prefix="quantlab-venue-") as folder:
             ready, log = Path(folder) / "ready.json", Path(folder) / "log"
             with log.open("wb") as output:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "quantlab", "venue", "--ready-file", str(ready), *self._arguments],
+                    env=self._environment,
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
@@ -80,7 +94,6 @@ class VenueChild:
                     raise ExchangeUnreachable(f"the replay venue did not start within {_START_TIMEOUT_S:.0f} s")
                 time.sleep(0.02)
             self.about = msgspec.json.decode(ready.read_bytes())
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -88,7 +101,7 @@ class VenueChild:
         self.close()
 
     def close(self) -> None:
-        """End the venue: closing its standard input is the sign, SIGTERM the reminder."""
+        """End the venue: closing its standard input is the sign, SIGTERM the reminder. May be called twice."""
         if self._process is None:
             return
         if self._process.stdin is not None:
@@ -107,7 +120,7 @@ class VenueChild:
         """Say what the venue said, with its exit code's class."""
         assert self._process is not None
         lines = [line for line in output.splitlines() if line.strip()]
-        line = lines[-1].removeprefix("quantlab: ") if lines else "the replay venue ended at once"
+        line = lines[-1].removeprefix("quantlab: ") if lines else "the replay venue did not start"
         classes = (taxonomy.ConfigurationError, taxonomy.Refused, taxonomy.ExchangeUnreachable, taxonomy.NotFound)
         for error in classes:
             if error.exit_code == self._process.returncode:
