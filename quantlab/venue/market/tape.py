@@ -36,6 +36,8 @@ KLINE_DELAY_MS = 5
 HOUR_LEAD_MS = 20
 _MOST_TRADES = 1000
 #: Trade ids count from here, so that the day before the window has room for its own.
+#: How often a candle is told while it forms; Binance does each second or two. Few readers look, all must decode.
+FORMING_MS = 3 * SLOT_MS
 _FIRST_TRADE_ID = 10_000_001
 
 
@@ -140,7 +142,7 @@ class Tape:
         return Frames(3, touches.time_ms, self._wire.depth(touches.time_ms, ids, self._book_id, bids, asks))
 
     def _kline_frames(self, plan: HourPlan, interval: str) -> Frames:
-        """Every ten seconds the candle as it stands, while candles of the source are there; and each at its end."""
+        """Every thirty seconds the candle as it stands, while candles of the source are there; and each at its end."""
         length, hour = TIMEFRAMES[interval], self._hour_ms
         bars, _ = interval_bars(self._slots, length, hour, self._carry(interval, hour))
         begins = hour + np.arange(HOUR_MS // SLOT_MS) * SLOT_MS
@@ -148,7 +150,8 @@ class Tape:
         opens = (begins - offset) // length * length + offset
         closed = begins + SLOT_MS == opens + length
         playing = np.isin(begins // MINUTE_MS, plan.cells.open_ms // MINUTE_MS)
-        told = np.flatnonzero((bars.open >= 0) & (playing | closed))
+        due = (begins - hour) % FORMING_MS == FORMING_MS - SLOT_MS
+        told = np.flatnonzero((bars.open >= 0) & (playing & due | closed))
         times = begins[told] + SLOT_MS + KLINE_DELAY_MS
         ends = opens[told] + length - 1
         payloads = self._wire.klines(bars.at(told), times, opens[told], ends, interval, closed[told].tolist())

@@ -68,7 +68,7 @@ def test_forming_candles_are_the_trades_so_far() -> None:
         assert (k["f"], k["L"], k["n"]) == (mine[0]["t"], mine[-1]["t"], len(mine))
         assert float(k["q"]) == pytest.approx(sum(float(t["p"]) * float(t["q"]) for t in mine))
         assert float(k["V"]) == pytest.approx(sum(float(t["q"]) for t in mine if not t["m"]))
-    assert updates == 2 * 20 * 6
+    assert updates == 2 * 20 * 2
 
 
 def test_rest_knows_what_happened_by_now_and_nothing_more() -> None:
