@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,69 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.ledger import BotRow, Ledger, LedgerWriter, RunRow, fills_sha256
+from quantlab.ledger import Ledger, LedgerWriter, fills_sha256
 from quantlab.ledger.database import HEAD, connect
 from quantlab.ledger.schema import metadata
-from quantlab.model import Fill, NotFound, Order, OrderStatus, OrderType, QuantlabError, Receipt, Refused, Side, Source
+from quantlab.model import NotFound, Order, OrderStatus, OrderType, QuantlabError, Refused, Side
 
-RUN = RunRow(
-    run_id="r",
-    created_ms=1,
-    market="replay",
-    source=Source(kind="generated", name="seed 1", from_="2025-06-02T00:00:00Z"),
-    fleet_name="f",
-    fleet_toml="[fleet]",
-    fleet_sha256="0",
-    seed=1,
-)
-BOT = BotRow(
-    bot=0, name="b", strategy="s", parameters={"n": 1}, symbol="BTCUSDT", timeframe="1m", capital=Decimal("1000")
-)
-
-
-def fill(number: int, *, price: str = "100.5", quantity: str = "0.001") -> Fill:
-    return Fill(
-        bot=0,
-        number=number,
-        order_number=number,
-        symbol="BTCUSDT",
-        side=Side.BUY,
-        price=Decimal(price),
-        quantity=Decimal(quantity),
-        fee=Decimal("0.000001"),
-        fee_asset="BTC",
-        fee_quote=Decimal("0.0001005"),
-        maker=False,
-        time_ms=1000 + number,
-    )
-
-
-def receipt(number: int) -> Receipt:
-    return Receipt(
-        bot=0,
-        fill_number=number,
-        basis="depth",
-        book_id=5,
-        levels=((Decimal("100.5"), Decimal("0.001")),),
-        queue_ahead=Decimal(0),
-        decision_bid=Decimal("100.4"),
-        decision_ask=None,
-        arrival_bid=Decimal("100.4"),
-        arrival_ask=Decimal("100.5"),
-        latency_ms=40,
-        response_ms=20,
-        fee_rate=Decimal("0.001"),
-        fee_source="setting",
-        model="m",
-        seed=1,
-    )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(tmp_path / "home") as ledger:
-        ledger.begin_run(RUN, [BOT])
-        yield ledger
+from .rows import BOT, RUN, fill, receipt
 
 
 def test_what_is_written_is_read_exactly(ledger: Ledger) -> None:
@@ -183,7 +125,7 @@ def test_migrations_give_the_schema_and_commits_are_full(tmp_path: Path) -> None
 KILLED = """
 import sys
 from pathlib import Path
-from tests.ledger.test_ledger import RUN, BOT, fill, receipt
+from tests.ledger.rows import RUN, BOT, fill, receipt
 from quantlab.ledger import Ledger, LedgerWriter
 ledger = Ledger.open(Path(sys.argv[1]))
 if not ledger.run_ids():
