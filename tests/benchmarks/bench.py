@@ -1,0 +1,116 @@
+"""`make bench`: figures as ratios in one run, written to reports/benchmarks.json.
+
+Each row: name, value, unit, peer, ratio (above 1 is faster or smaller than the peer), goal (of the value), met.
+Absolute values say as much of the machine as of us; the ratios carry over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from quantlab.fleet.spec import load_fleet
+from quantlab.market import FrameDecoder
+from quantlab.model import Instrument
+from quantlab.venue.child import VenueChild
+
+ROOT = Path(__file__).resolve().parents[2]
+FLEET = ROOT / "notebooks" / "fleet.toml"
+QUOTE = (
+    b'{"stream":"btcusdt@bookTicker","data":{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000",'
+    b'"a":"61837.64000000","A":"1.54698000"}}'
+)
+
+
+def row(name: str, value: float, unit: str, peer: str, ratio: float, goal: float, met: bool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": round(value, 3),
+        "unit": unit,
+        "peer": peer,
+        "ratio": round(ratio, 2),
+        "goal": goal,
+        "met": met,
+    }
+
+
+def microseconds(call: Callable[[], Any], count: int = 100_000) -> float:
+    """The best of five rounds, a call."""
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(count):
+            call()
+        best = min(best, time.perf_counter() - began)
+    return best / count * 1e6
+
+
+def decode() -> dict[str, Any]:
+    """A quote from bytes to ticks and lots, beside the standard library's way there."""
+    instrument = Instrument(
+        symbol="BTCUSDT", base="BTC", quote="USDT", tick_size=Decimal("0.01"), step_size=Decimal("0.00001")
+    )
+    ours = FrameDecoder({"BTCUSDT": instrument}).decode
+
+    def plain() -> tuple[int, ...]:
+        data = json.loads(QUOTE)["data"]
+        prices = (round(float(data[name]) * 100) for name in "ba")
+        return (*prices, *(round(float(data[name]) * 100_000) for name in "BA"))
+
+    value, peer = microseconds(lambda: ours(QUOTE)), microseconds(plain, 20_000)
+    return row("stream decode", value, "us a quote", "json + float", peer / value, 1.5, value <= 1.5)
+
+
+def engine(hours: float = 4) -> list[dict[str, Any]]:
+    """45 bots on a generated market, from the venue's socket to their decisions."""
+    with tempfile.TemporaryDirectory() as folder, VenueChild(hours=hours + 0.1) as venue:
+        environment = {
+            **os.environ,
+            "QUANTLAB_MARKET": "replay",
+            "QUANTLAB_VENUE_URL": venue.url,
+            "QUANTLAB_ROOT": folder,
+            "QUANTLAB_HOME": folder,
+        }
+        command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--no-report", "--json"]
+        command += ["--fleet", str(FLEET), "--run-id", "bench", "--hours", f"{hours:g}"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    summary = json.loads(done.stdout)
+    speed, memory, sent = summary["events_per_second"], summary["peak_rss_mb"], summary["requests"]["sent"]
+    alone = _asked_alone()
+    return [
+        row("engine end to end", speed, "events/s", "goal", speed / 20_000, 20_000, speed >= 20_000),
+        row("engine memory", memory, "MiB peak", "goal", 350 / memory, 350, memory <= 350),
+        row("requests of 45 bots", sent, "requests", "each bot for itself", alone / sent, alone, sent < alone),
+    ]
+
+
+def _asked_alone() -> int:
+    """What 45 bots would ask at the start if each asked for itself: exchangeInfo, its candles, its book."""
+    pages = 0
+    for bot in load_fleet(FLEET).bots:
+        pages += 2 - (-bot.make_strategy().lookback // 1000)
+    return pages
+
+
+def main() -> None:
+    rows = [decode(), *engine()]
+    path = ROOT / "reports" / "benchmarks.json"
+    path.write_text(json.dumps(rows, indent=2) + "\n")
+    for line in rows:
+        verdict = "met" if line["met"] else "NOT MET"
+        print(
+            f"{line['name']:22} {line['value']:>10} {line['unit']:12} {line['ratio']:>6} × {line['peer']} ({verdict})"
+        )
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
