@@ -1,7 +1,7 @@
 """The one writer: a thread of its own, the standard library's sqlite3, one commit for all that came in 10 ms.
 
-A call only queues a row (4 µs an order, 8 a fill with its receipt) and returns a ticket; `wait(ticket)` returns when its commit is on disk. When
-somebody waits, the writer commits at once.
+A call only queues a row (4 µs an order, 8 a fill with its receipt) and returns a ticket; `wait(ticket)` returns when
+its commit is on disk. When somebody waits, the writer commits at once.
 """
 
 from __future__ import annotations
