@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from typing import NoReturn
 
 from quantlab.model.errors import QuantlabError
+from quantlab.redact import RedactingFilter, redact
 
 INTERRUPTED = 130
 
@@ -28,6 +30,9 @@ def run(arguments: list[str]) -> int:
     import typer
 
     from quantlab.cli.app import app
+
+    if logging.lastResort is not None:  # what libraries warn of goes to stderr through it
+        logging.lastResort.addFilter(RedactingFilter())
 
     try:
         result = app(args=arguments, prog_name="quantlab", standalone_mode=False)
@@ -51,8 +56,8 @@ def run(arguments: list[str]) -> int:
     if debug:
         import traceback
 
-        traceback.print_exc()
-    print(f"quantlab: {line}", file=sys.stderr)
+        print(redact(traceback.format_exc()), file=sys.stderr)
+    print(f"quantlab: {redact(line)}", file=sys.stderr)
     return code
 
 

@@ -168,6 +168,7 @@ def venue(
     faults: Annotated[Path | None, typer.Option(help="File of faults to play.")] = None,
     ready_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
     end_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
+    skip_to_ms: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve a replayed market on loopback, speaking Binance's API."""
     from quantlab.venue import serve
@@ -184,6 +185,7 @@ def venue(
         faults=faults,
         ready_file=ready_file,
         end_with_parent=end_with_parent,
+        skip_to_ms=skip_to_ms,
     )
 
 

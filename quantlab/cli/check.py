@@ -37,13 +37,16 @@ def _replayed(home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[F
     from quantlab.fleet.spec import parse_fleet
     from quantlab.ledger import fills_sha256
     from quantlab.paper import check_accounts
+    from quantlab.recording import Recording
 
     path = recording_path(home, run_id)
     if not path.exists():
         raise NotFound(f'run "{run_id}" kept no input log at {path}: it cannot be replayed')
     if recording_path(home, run_id, 1).exists():
         raise NotFound(f'run "{run_id}" was resumed: only runs without a restart can be replayed as a whole')
-    fleet = parse_fleet(fleet_toml, path=home / "fleet.toml")
+    recording = Recording(path)
+    folder = Path(recording.header.get("fleet_folder", home))
+    fleet = parse_fleet(fleet_toml, path=folder / "fleet.toml")
     engine, journal = replay(path, fleet, seed=seed)
     again = sorted(journal.fills, key=lambda fill: (fill.time_ms, fill.bot, fill.number))
     difference = next((i for i, (a, b) in enumerate(zip(fills, again, strict=False)) if a != b), None)

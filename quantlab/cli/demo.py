@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.cli.runs import DEMO_HOME, new_run_id
-from quantlab.venue.child import VenueChild
 from quantlab.fleet.deal import deal, fleet_toml
 from quantlab.fleet.spec import load_fleet
 from quantlab.model import QuantlabError
 from quantlab.model import errors as taxonomy
 from quantlab.settings import find_root
+from quantlab.venue.child import VenueChild
 
 #: What a run reads from the environment that a demo decides itself.
 _OURS = ("QUANTLAB_", "BINANCE_", "VAULT_", "API_")

@@ -58,7 +58,7 @@ def run_here(options: RunOptions) -> dict[str, Any]:
     run_id = _checked(options.run_id or new_run_id())
     reports = options.reports or chosen.root / "reports"
     with ExitStack() as stack:
-        chosen = stack.enter_context(_venue_for(chosen, options))
+        chosen = stack.enter_context(_venue_for(chosen, options, run_id))
         progress = stack.enter_context(Progress(run_id, quiet=options.quiet))
         plan = RunPlan(
             run_id=run_id,
@@ -221,16 +221,26 @@ def _checked(run_id: str) -> str:
 
 
 @contextmanager
-def _venue_for(chosen: Settings, options: RunOptions) -> Iterator[Settings]:
+def _venue_for(chosen: Settings, options: RunOptions, run_id: str) -> Iterator[Settings]:
     """A replay without a venue named gets one of its own, for as long as the run lasts."""
     if chosen.market != "replay" or chosen.venue_url:
         yield chosen
         return
     from quantlab.venue.child import VenueChild
 
-    hours = options.length_ms / 3_600_000 if options.length_ms else 24.0
-    with VenueChild(hours=hours, seed=options.seed, speed=options.speed) as venue:
+    hours = max(options.length_ms / 3_600_000, 0.02) if options.length_ms else 24.0
+    with VenueChild(hours=hours, seed=options.seed, speed=options.speed, skip_to_ms=_reached(chosen, run_id)) as venue:
         yield chosen.with_venue(venue.url)
+
+
+def _reached(chosen: Settings, run_id: str) -> int | None:
+    """The engine time that a run to be resumed has reached; None for a new one."""
+    from quantlab.ledger import Ledger, database_path
+
+    if not database_path(chosen.home).exists():
+        return None
+    with Ledger.open(chosen.home) as ledger:
+        return ledger.last_engine_ms(run_id) or None
 
 
 def _loop_run(coroutine: Any) -> dict[str, Any]:
@@ -269,9 +279,13 @@ def _wait_flat(home: Path) -> None:
 
     deadline = time.monotonic() + 30.0
     while time.monotonic() < deadline:
-        if not any(bot["position"] and bot["note"] != "dust" for bot in send(home, "status")["bots"]):
+        still = [bot["name"] for bot in send(home, "status")["bots"] if not bot["flat"]]
+        if not still:
             return
         time.sleep(0.2)
+    raise QuantlabError(
+        f"halted, but {' '.join(still)} still hold: `quantlab status` says why, `quantlab stop` ends the run"
+    )
 
 
 def _error_of(code: int, log: Path) -> QuantlabError:

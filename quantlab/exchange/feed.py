@@ -63,6 +63,8 @@ class StreamFeed:
             since = loop.time()
             try:
                 early = await self._open(names)
+                if self._stopped.is_set():
+                    return  # `stop` came while dialling, and found no socket to close
                 sink.mark("reconnected" if connected else "connected", self._address)
                 connected = True
                 since = loop.time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -34,6 +34,11 @@ class Bot:
     note: str = "waiting for its first close"
     #: True while its orders are being cancelled to make way for one to the target.
     clearing: bool = False
+    #: Why the whole position is to be sold as soon as no order holds it; empty when it is not.
+    leaving: str = ""
+    #: Order numbers of its stops and targets; `unprotected` when one was refused and is to be tried again.
+    protective: set[int] = field(default_factory=set)
+    unprotected: bool = False
     #: Last known best bid and ask.
     touch: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0))
     #: Engine time before which a book strategy is not asked again.

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from quantlab.fleet.process import running
 from quantlab.model import ExchangeUnreachable, NotFound, QuantlabError, Refused
 
 #: What the engine understands. "kill" cancels, flattens and halts.
@@ -41,16 +42,18 @@ def send(home: Path, command: str, *, timeout_s: float = 10.0, **arguments: Any)
 
     Raises NotFound when no engine runs there, QuantlabError with the engine's own words when it refuses.
     """
-    path = socket_path(home)
+    engine = running(home)
+    if engine is None:
+        raise NotFound("no engine runs here: start one with `quantlab run`")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
-            connection.connect(str(path))
+            connection.connect(engine.socket)
             connection.sendall(msgspec.json.encode({"command": command, **arguments}) + b"\n")
             with connection.makefile("rb") as lines:
                 line = lines.readline(_LINE_LIMIT)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise NotFound("no engine runs here: start one with `quantlab run`") from None
+        raise NotFound(f'the engine of run "{engine.run_id}" starts or ends just now: ask again in a moment') from None
     except TimeoutError:
         raise ExchangeUnreachable(f"the engine did not answer within {timeout_s:.0f} s: see its log") from None
     except ConnectionError as error:

@@ -19,7 +19,7 @@ from quantlab.model import (
     OrderType,
     Side,
 )
-from quantlab.paper import PaperBroker
+from quantlab.paper import WOULD_TRIGGER, PaperBroker
 from quantlab.risk import BotState, order_for_target, protective_orders
 
 _PROTECTIVE = (OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
@@ -57,12 +57,14 @@ class Desk:
             bot.note = bot.warming_up
             return
         bot.target = min(max(exposure, 0.0), 1.0)
-        if self.may_trade(bot):
-            self._rebalance(bot, now_ms)
+        if not self.may_trade(bot):
+            return
+        if not self._rebalance(bot, now_ms) and bot.unprotected and not self._broker.open_orders(bot.index):
+            self._protect(bot, now_ms)
 
-    def _rebalance(self, bot: Bot, now_ms: int) -> None:
-        """Send the order that brings the bot from what it holds to its target, once no order of its own is in the
-        way: a protective order holds the balance that a sale needs."""
+    def _rebalance(self, bot: Bot, now_ms: int) -> bool:
+        """Bring the bot from what it holds to its target, once no order of its own is in the way: a protective order
+        holds the balance that a sale needs. True when something was sent or is being cancelled."""
         bid, ask = self.touch(bot)
         instrument = self._instruments[bot.spec.symbol]
         wanted = order_for_target(
@@ -80,13 +82,16 @@ class Desk:
         if wanted is None:
             bot.acted = bot.target
             bot.note = "" if bot.account.quantity else "flat: no signal"
-        elif self.cancel_all(bot):
+            return False
+        if self.cancel_all(bot):
             bot.clearing = True
-        else:
-            side, quantity = wanted
-            reason = f"exposure {bot.acted:g} to {bot.target:g}"
-            if self.send(bot, side, OrderType.MARKET, quantity, now_ms, reason=reason):
-                bot.acted = bot.target
+            return True
+        side, quantity = wanted
+        reason = f"exposure {bot.acted:g} to {bot.target:g}"
+        sent = self.send(bot, side, OrderType.MARKET, quantity, now_ms, reason=reason)
+        if sent:
+            bot.acted = bot.target
+        return sent
 
     # -- what the exchange says -----------------------------------------------------------------------------------
 
@@ -101,33 +106,67 @@ class Desk:
             bot.last_fill_ms = report.fills[-1].time_ms
             bot.note = ""
             self.check_limits(bot, now_ms)
-        if not report.status.is_final or bot.strategy.uses_book or self._broker.open_orders(bot.index):
+        if not report.status.is_final:
             return
+        if report.order_number in bot.protective:
+            bot.protective.discard(report.order_number)
+            if report.status is OrderStatus.REJECTED:
+                self._unprotected(bot, report)
+        if not self._broker.open_orders(bot.index):
+            self._go_on(bot, report, now_ms)
+
+    def _go_on(self, bot: Bot, report: OrderReport, now_ms: int) -> None:
+        """None of the bot's orders is open any more: what waited for that happens now."""
+        refused = report.status in _NOT_TAKEN and not report.fills
         if bot.gate.state is BotState.HALTED:
-            if report.status not in _NOT_TAKEN:
-                self._flatten(bot, now_ms)
-        elif bot.clearing:
-            bot.clearing = False
-            self._rebalance(bot, now_ms)
-        else:
-            if report.status in _NOT_TAKEN and not report.fills:
-                bot.acted = (
-                    1.0 if bot.account.quantity else 0.0
-                )  # what was wanted did not happen: the next close asks again
-            self._protect(bot, now_ms)
+            if not refused:
+                self._flatten(bot, now_ms, bot.gate.cause)
+        elif bot.leaving:
+            reason, bot.leaving = bot.leaving, ""
+            self._flatten(bot, now_ms, reason)
+        elif not bot.strategy.uses_book:
+            cleared, bot.clearing = bot.clearing, False
+            if cleared and self.may_trade(bot) and self._rebalance(bot, now_ms):
+                return
+            if refused and not bot.unprotected:
+                bot.acted = 1.0 if bot.account.quantity else 0.0  # it did not happen: the next close asks again
+            if not bot.unprotected:
+                self._protect(bot, now_ms)
+
+    def _unprotected(self, bot: Bot, report: OrderReport) -> None:
+        """A stop or target was refused. One that the price has passed already is what it would have been: a sale. Any
+        other is tried again at the next close."""
+        bot.unprotected = True
+        if report.reject_reason == WOULD_TRIGGER.reason:
+            bot.leaving, bot.unprotected = "the price had passed its stop or target", False
+            self.cancel_all(bot)
 
     # -- limits, pause, kill --------------------------------------------------------------------------------------
 
-    def check_limits(self, bot: Bot, now_ms: int) -> None:
-        """Mark the bot at the bid and apply its loss limits: a breach cancels, flattens and halts it."""
+    def mark(self, bot: Bot) -> bool:
+        """Mark the bot at the bid. False while no price is known for what it holds: its last equity stays."""
         bid, _ = self.touch(bot)
-        equity = bot.account.equity(bid)
-        bot.mark(equity)
+        if not bid and bot.account.quantity:
+            return False
+        bot.mark(bot.account.equity(bid))
+        return True
+
+    def check_limits(self, bot: Bot, now_ms: int) -> None:
+        """Mark the bot and apply its loss limits: a breach cancels, flattens and halts it."""
+        if not self.mark(bot):
+            return
         before = bot.gate.state
-        if bot.gate.mark(equity, now_ms) is not None:
+        if bot.gate.mark(bot.last_equity, now_ms) is not None:
             self._changed(bot, before, now_ms)
-        elif before is BotState.HALTED and bot.account.quantity and not self._broker.open_orders(bot.index):
-            self._flatten(bot, now_ms)
+        elif before is BotState.HALTED and not self.is_flat(bot) and not self._broker.open_orders(bot.index):
+            self._flatten(bot, now_ms, bot.gate.cause)
+
+    def is_flat(self, bot: Bot) -> bool:
+        """Whether the bot holds nothing that could be sold: nothing at all, or dust."""
+        instrument = self._instruments[bot.spec.symbol]
+        lots = instrument.floor_lots(bot.account.quantity)
+        bid, _ = self.touch(bot)
+        return not lots or instrument.quantity(lots) * bid < instrument.min_notional
 
     def kill(self, bots: Iterable[Bot], now_ms: int, cause: str) -> None:
         """The kill switch: cancel everything, flatten, halt. A bot whose book is stale flattens once it is whole."""
@@ -136,12 +175,15 @@ class Desk:
             bot.gate.halt(cause)
             self._changed(bot, before, now_ms)
 
-    def flatten_halted(self, symbol: str, now_ms: int) -> None:
-        """The book of `symbol` is whole again: bots that were halted meanwhile flatten now."""
+    def book_whole(self, symbol: str, now_ms: int) -> None:
+        """The book of `symbol` is whole again: halted bots flatten now, positions without a stop get theirs."""
         for bot in self.bots:
-            halted = bot.spec.symbol == symbol and bot.gate.state is BotState.HALTED
-            if halted and not self._broker.open_orders(bot.index):
-                self._flatten(bot, now_ms)
+            if bot.spec.symbol != symbol or self._broker.open_orders(bot.index):
+                continue
+            if bot.gate.state is BotState.HALTED:
+                self._flatten(bot, now_ms, bot.gate.cause)
+            elif bot.unprotected and not bot.strategy.uses_book:
+                self._protect(bot, now_ms)
 
     def pause(self) -> None:
         """Bots stand still: quotes are cancelled; stops, targets and positions stay."""
@@ -232,23 +274,26 @@ class Desk:
 
     def _changed(self, bot: Bot, before: BotState, now_ms: int) -> None:
         bot.note = bot.gate.cause
+        bot.clearing, bot.leaving = False, ""
         detail = {"from": str(before), "to": str(bot.gate.state), "cause": bot.gate.cause}
         self._journal.event(now_ms, "bot state", bot.index, detail)
         if bot.gate.state is BotState.HALTED and not self.cancel_all(bot):
-            self._flatten(bot, now_ms)
+            self._flatten(bot, now_ms, bot.gate.cause)
 
-    def _flatten(self, bot: Bot, now_ms: int) -> None:
+    def _flatten(self, bot: Bot, now_ms: int, reason: str) -> None:
+        """Sell what the bot holds, where it can be sold."""
+        if self.is_flat(bot) or not self._books[bot.spec.symbol].in_sync:
+            return
         instrument = self._instruments[bot.spec.symbol]
         quantity = instrument.quantity(instrument.floor_lots(bot.account.quantity))
-        bid, _ = self.touch(bot)
-        if not self._books[bot.spec.symbol].in_sync or quantity * bid < instrument.min_notional or not quantity:
-            return
-        self.send(bot, Side.SELL, OrderType.MARKET, quantity, now_ms, reason=f"flatten: {bot.gate.cause}")
-        bot.target = bot.acted = 0.0
+        self.send(bot, Side.SELL, OrderType.MARKET, quantity, now_ms, reason=f"flatten: {reason}")
+        if bot.gate.state is BotState.HALTED:
+            bot.target = bot.acted = 0.0
 
     def _protect(self, bot: Bot, now_ms: int) -> None:
         """Rest the stop and the target that the bot's file asks for, around its average price."""
         spec = bot.spec
+        bot.unprotected = False
         if spec.stop_loss_pct is None and spec.take_profit_pct is None:
             return
         instrument = self._instruments[spec.symbol]
@@ -259,4 +304,7 @@ class Desk:
         for type_, stop in protective_orders(
             average, instrument, stop_loss_pct=spec.stop_loss_pct, take_profit_pct=spec.take_profit_pct
         ):
-            self.send(bot, Side.SELL, type_, quantity, now_ms, stop_price=stop, reason=type_.value.lower())
+            if self.send(bot, Side.SELL, type_, quantity, now_ms, stop_price=stop, reason=type_.value.lower()):
+                bot.protective.add(bot.orders)
+            else:
+                bot.unprotected = True

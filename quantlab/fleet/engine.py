@@ -58,6 +58,8 @@ class _Group:
         self.expressions: list[pl.Expr] = []
         #: The last row of the newest REST answer: closed only if the stream shows a later candle or closes it itself.
         self.tentative: Candle | None = None
+        #: True while candles before the stream's are missing: nothing is appended then, or the hole would stay.
+        self.owed = True
 
     def add(self, bot: Bot) -> None:
         self.bots.append(bot)
@@ -109,6 +111,7 @@ class Engine:
         self._length_ms = length_ms
         self._decode = FrameDecoder(instruments).decode
         self._next_minute_ms = 0
+        self._remembered_ms = 0
         self._retry_ms: dict[str, int] = {}
         self._warm = False
         self._stale: set[str] = set()
@@ -185,6 +188,8 @@ class Engine:
                 book.reset()
         elif kind in ("connected", "reconnected"):
             self._warm = False
+            for group in self._groups.values():
+                group.owed = True
             self._retry_ms.clear()
             self.unsettled = self._rest is not None
 
@@ -193,30 +198,36 @@ class Engine:
         if self._recorder is not None:
             self._recorder.entry("answer", name, payload)
         kind, _, rest = name.partition(":")
-        if kind == "depth":
-            snapshot = decode_depth(payload, self.instruments[rest])
-            book = self.books[rest]
-            if not book.snapshot(snapshot):
-                self._retry_ms[rest] = self.now_ms + SNAPSHOT_RETRY_MS
-            else:
-                self._note_sync(rest)
-        elif kind == "klines":
-            symbol, _, timeframe = rest.partition(":")
-            self._extend(self._groups[symbol, timeframe], decode_klines(payload, symbol, timeframe))
-        elif kind == "none":
-            what, _, symbol = rest.partition(":")
-            if what == "klines":
-                self._warm = False  # asked for again at the next minute
-            else:
-                self._retry_ms[symbol] = self.now_ms + SNAPSHOT_RETRY_MS
-            self._journal.event(self.now_ms, "answer missing", None, {"asked": rest, "error": payload.decode()})
+        try:
+            if kind == "depth":
+                if self.books[rest].snapshot(decode_depth(payload, self.instruments[rest])):
+                    self._note_sync(rest)
+                else:
+                    self._retry_ms[rest] = self.now_ms + SNAPSHOT_RETRY_MS
+            elif kind == "klines":
+                symbol, _, timeframe = rest.partition(":")
+                self._extend(self._groups[symbol, timeframe], decode_klines(payload, symbol, timeframe))
+            elif kind == "none":
+                self._go_without(rest, payload.decode())
+        except MalformedMessage as error:
+            self._go_without(name, str(error))
+
+    def _go_without(self, asked: str, error: str) -> None:
+        """An answer failed: a book's is asked for again after a while, a history's at the next minute."""
+        what, _, symbol = asked.partition(":")
+        if what == "klines":
+            self._warm = False
+        else:
+            self._retry_ms[symbol] = self.now_ms + SNAPSHOT_RETRY_MS
+        self._journal.event(self.now_ms, "answer missing", None, {"asked": asked, "error": error[:300]})
 
     async def settle(self) -> None:
         """Ask for the candles and books that are missing, and consume the answers in a fixed order."""
         assert self._rest is not None
         asked: list[tuple[str, Any]] = []
         if not self._warm:
-            asked += [(f"klines:{s}:{t}", self._history(s, t, g)) for (s, t), g in self._groups.items()]
+            owed = ((key, group) for key, group in self._groups.items() if group.owed)
+            asked += [(f"klines:{s}:{t}", self._history(s, t, group)) for (s, t), group in owed]
             self._warm = True
         asked += [
             (f"depth:{symbol}", self._rest.depth(symbol, SNAPSHOT_LIMIT))
@@ -236,13 +247,15 @@ class Engine:
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Consume a command: "pause", "resume", "kill" (all bots, or the one named by `bot`)."""
-        if self._recorder is not None:
-            self._recorder.entry("command", name, msgspec.json.encode(arguments))
         only = arguments.get("bot")
-        chosen = [bot for bot in self.bots if not only or bot.spec.name == only]
+        if only is not None and name != "kill":
+            raise QuantlabError(f"{name} is for the whole fleet: only kill takes a bot")
+        chosen = [bot for bot in self.bots if only is None or bot.spec.name == only]
         if not chosen:
             raise QuantlabError(f'no bot is called "{only}": `quantlab status` lists them')
-        self._journal.event(self.now_ms, f"command {name}", chosen[0].index if only else None, {})
+        if self._recorder is not None:
+            self._recorder.entry("command", name, msgspec.json.encode(arguments))
+        self._journal.event(self.now_ms, f"command {name}", None if only is None else chosen[0].index, {})
         if name == "pause":
             self.desk.pause()
         elif name == "resume":
@@ -257,7 +270,7 @@ class Engine:
             self._recorder.entry("command", "finish", msgspec.json.encode({"why": why}))
         self.broker.end(self.now_ms, why)
         if self.start_ms:
-            self._close_minute(self.now_ms)
+            self._remember(self.now_ms)
 
     # -- engine time ------------------------------------------------------------------------------------------------
 
@@ -276,13 +289,26 @@ class Engine:
                 self.over = True
         self.now_ms = to_ms
 
+    def resume_at(self, time_ms: int) -> None:
+        """Take engine time up where a run left it: what is older is no news."""
+        self.now_ms = self.broker.now_ms = time_ms
+
     def _close_minute(self, minute_ms: int) -> None:
-        """Mark every bot at the bid, apply loss limits, and remember the touch."""
+        """A minute of engine time ended: apply loss limits, remember, and ask again for what failed."""
         if not self._warm and self._rest is not None:
             self.unsettled = True
-        rows, cash_sum, value_sum = [], 0.0, 0.0
         for bot in self.bots:
             self.desk.check_limits(bot, minute_ms)
+        self._remember(minute_ms)
+
+    def _remember(self, minute_ms: int) -> None:
+        """Write down every bot's equity, marked at the bid, and the touch of every symbol; once a moment."""
+        if minute_ms <= self._remembered_ms:
+            return
+        self._remembered_ms = minute_ms
+        rows, cash_sum, value_sum = [], 0.0, 0.0
+        for bot in self.bots:
+            self.desk.mark(bot)
             equity, cash = float(bot.last_equity), float(bot.account.cash)
             rows.append((minute_ms, bot.index, equity, cash, equity - cash))
             cash_sum += cash
@@ -335,7 +361,7 @@ class Engine:
             self._stale.discard(symbol)
             self._journal.event(self.now_ms, "in sync", None, {"symbol": symbol})
         self.broker.on_book(symbol)
-        self.desk.flatten_halted(symbol, self.now_ms)
+        self.desk.book_whole(symbol, self.now_ms)
 
     def _ask_quoters(self, symbol: str) -> None:
         for bot in self._quoters[symbol]:
@@ -344,7 +370,7 @@ class Engine:
 
     def _on_candle(self, candle: Candle) -> None:
         group = self._groups.get((candle.symbol, candle.timeframe))
-        if group is None:
+        if group is None or group.owed:
             return
         if (held := group.tentative) is not None:
             if held.open_time_ms < candle.open_time_ms:
@@ -361,6 +387,7 @@ class Engine:
 
     def _extend(self, group: _Group, candles: Sequence[Candle]) -> None:
         """Take in a page of history. Its last row may still be forming: it waits for the stream to tell."""
+        group.owed = False
         if not candles:
             return
         if group.tentative is not None and group.tentative.open_time_ms < candles[0].open_time_ms:
@@ -373,10 +400,16 @@ class Engine:
         """Pages of klines, oldest first: enough for the group's lookback, or since its last candle."""
         assert self._rest is not None
         wanted = max(bot.strategy.lookback for bot in group.bots) + 2
-        if group.series.last_open_time_ms is not None:
-            start = group.series.last_open_time_ms + timeframe_ms(timeframe)
-            return [await self._rest.klines(symbol, timeframe, start_ms=start, limit=KLINES_LIMIT)]
         pages: list[bytes] = []
+        if group.series.last_open_time_ms is not None:
+            start_ms, full = group.series.last_open_time_ms + timeframe_ms(timeframe), True
+            while full:
+                page = await self._rest.klines(symbol, timeframe, start_ms=start_ms, limit=KLINES_LIMIT)
+                rows = decode_klines(page, symbol, timeframe)
+                pages.append(page)
+                full = len(rows) == KLINES_LIMIT
+                start_ms = rows[-1].open_time_ms + timeframe_ms(timeframe) if rows else start_ms
+            return pages
         end_ms: int | None = None
         while wanted > 0:
             limit = min(wanted, KLINES_LIMIT)

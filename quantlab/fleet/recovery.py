@@ -2,68 +2,136 @@
 
 What is on disk is what happened. Accounts are folded from the fills; orders that were open are cancelled as unknown,
 because what the market did meanwhile was not seen; missed closes are not traded: the exposure is judged anew at the
-next one.
+next one. Halts, the pause and the day's loss stay in force.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from quantlab.exchange import Door
 from quantlab.fleet.engine import Engine
-from quantlab.fleet.spec import FleetSpec
-from quantlab.ledger import Ledger
-from quantlab.model import Fill, Journal, Order, Refused
+from quantlab.fleet.plan import RunPlan
+from quantlab.ledger import Ledger, RunRow
+from quantlab.model import ExchangeError, Fill, Instrument, Journal, Order, Refused, Source
+from quantlab.model.timeframe import DAY_MS, MINUTE_MS
+from quantlab.risk import BotState
 
 
 @dataclass(frozen=True)
 class Past:
-    """What the ledger knows of a run that is taken up again; empty for a new one."""
+    """What the ledger knows of a run that is taken up again. Equities are by bot, in quote units."""
 
-    start_ms: int = 0
-    last_ms: int = 0
-    fills: list[Fill] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
-    peaks: dict[int, float] = field(default_factory=dict)
-    parts: int = 0
+    row: RunRow
+    fills: list[Fill]
+    orders: list[Order]
+    last_ms: int
+    peaks: dict[int, float]
+    equity: dict[int, float]
+    day_equity: dict[int, float]
+    touches: dict[str, tuple[float, float]]
+    halted: dict[int, str] = field(default_factory=dict)
+    paused: bool = False
+    parts: int = 1
+
+    @property
+    def start_ms(self) -> int:
+        return self.row.engine_from_ms or 0
 
 
-def past_of(ledger: Ledger, run_id: str, fleet: FleetSpec, seed: int) -> Past | None:
-    """The past of `run_id`, None when it is new. Raises Refused when the fleet file or the seed is not the one it was
+def past_of(ledger: Ledger, plan: RunPlan) -> Past | None:
+    """The past of the plan's run, None when it is new. Raises Refused when fleet file or seed are not those it was
     started with: its accounts would not be its own."""
+    run_id = plan.run_id
     if run_id not in ledger.run_ids():
         return None
     row = ledger.run(run_id)
-    if row.fleet_sha256 != fleet.sha256 or row.seed != seed:
-        changed = "fleet file" if row.fleet_sha256 != fleet.sha256 else "seed"
+    if row.fleet_sha256 != plan.fleet.sha256 or row.seed != plan.seed:
+        changed = "fleet file" if row.fleet_sha256 != plan.fleet.sha256 else "seed"
         raise Refused(f'run "{run_id}" was started with another {changed}: give the run a new --run-id')
+    last_ms = ledger.last_engine_ms(run_id)
+    halted: dict[int, str] = {}
+    paused, parts = False, 1
+    for kind, bot, detail in ledger.events(run_id).select("kind", "bot", "detail").iter_rows():
+        if kind == "bot state":
+            state = json.loads(detail)
+            halted.pop(bot, None)
+            if state["to"] == BotState.HALTED:
+                halted[bot] = state["cause"]
+        elif kind in ("command pause", "command resume"):
+            paused = kind == "command pause"
+        elif kind == "resumed":
+            parts += 1
     return Past(
-        start_ms=row.engine_from_ms or 0,
-        last_ms=row.engine_time_ms or 0,
+        row=row,
         fills=ledger.fill_rows(run_id),
         orders=ledger.order_rows(run_id),
+        last_ms=last_ms,
         peaks=ledger.equity_peaks(run_id),
-        parts=1 + sum(1 for kind in ledger.events(run_id)["kind"] if kind == "resumed"),
+        equity=ledger.equity_at(run_id, last_ms),
+        day_equity=ledger.equity_at(run_id, last_ms - last_ms % DAY_MS),
+        touches=ledger.last_marks(run_id),
+        halted=halted,
+        paused=paused,
+        parts=parts,
     )
 
 
+async def check_same_market(past: Past, door: Door, plan: RunPlan, source: Source) -> None:
+    """Raise Refused when the run would go on in another market, or in a replay's past."""
+    then = past.row.source
+    if past.row.market != plan.settings.market or (then.kind, then.name) != (source.kind, source.name):
+        raise Refused(f'run "{plan.run_id}" was on {then.label()}, this is {source.label()}: give it a new --run-id')
+    if plan.settings.market != "replay":
+        return
+    try:
+        now_ms = (await door.venue_clock())["market_ms"]
+    except ExchangeError:
+        return  # not our venue: it does not tell
+    if now_ms < past.last_ms - MINUTE_MS:
+        raise Refused(
+            f'the venue plays a time that run "{plan.run_id}" has behind it, it would trade the same market twice: '
+            "give it a new --run-id"
+        )
+
+
 def restore(engine: Engine, past: Past, journal: Journal) -> None:
-    """Bring accounts and counters to where the ledger ends, and cancel what was open."""
+    """Bring accounts, counters and states to where the ledger ends, and cancel what was open."""
     open_orders = [order for order in past.orders if not order.status.is_final]
     engine.broker.restore(past.fills, open_orders, past.last_ms)
+    engine.resume_at(past.last_ms)
     for order in past.orders:
         engine.bots[order.bot].orders = max(engine.bots[order.bot].orders, order.number)
     for fill in past.fills:
         bot = engine.bots[fill.bot]
         bot.fills += 1
         bot.last_fill_ms = fill.time_ms
+    engine.desk.paused = past.paused
     for bot in engine.bots:
-        peak = Decimal(str(past.peaks.get(bot.index, bot.account.capital)))
+        capital = bot.account.capital
+        peak = _money(past.peaks.get(bot.index), capital)
         bot.mark(peak)
-        bot.gate.restore(peak_equity=peak)
+        bot.mark(_money(past.equity.get(bot.index), capital))
+        bot.gate.restore(
+            peak_equity=peak, day_equity=_money(past.day_equity.get(bot.index), capital), time_ms=past.last_ms
+        )
+        if bot.index in past.halted:
+            bot.gate.halt(past.halted[bot.index])
+        bot.touch = _touch(past, bot.spec.symbol, engine.instruments[bot.spec.symbol])
         # What it holds is what it acted upon; the next close says whether that is still wanted.
         bot.acted = 1.0 if bot.account.quantity > 0 else 0.0
-        bot.note = "resumed: waiting for its next close"
-    journal.wait(
-        journal.event(past.last_ms, "resumed", None, {"fills": len(past.fills), "cancelled": len(open_orders)})
-    )
+        bot.unprotected = bool(bot.account.quantity)
+        bot.note = past.halted.get(bot.index, "resumed: waiting for its next close")
+    journal.wait(journal.event(past.last_ms, "resumed", None, {"fills": len(past.fills), "open": len(open_orders)}))
+
+
+def _money(value: float | None, otherwise: Decimal) -> Decimal:
+    return otherwise if value is None else Decimal(str(value))
+
+
+def _touch(past: Past, symbol: str, instrument: Instrument) -> tuple[Decimal, Decimal]:
+    bid, ask = past.touches.get(symbol, (0.0, 0.0))
+    tick = instrument.tick_size
+    return round(Decimal(str(bid)) / tick) * tick, round(Decimal(str(ask)) / tick) * tick

@@ -17,13 +17,13 @@ from typing import Any
 
 from quantlab.exchange import Door, DoorConfig
 from quantlab.fleet.assembly import make_engine
-from quantlab.fleet.control import ControlServer
+from quantlab.fleet.control import ControlServer, socket_path
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.manifest import manifest
 from quantlab.fleet.plan import RunPlan
 from quantlab.fleet.process import EngineLock
 from quantlab.fleet.recorder import LogRecorder, recording_path
-from quantlab.fleet.recovery import Past, past_of, restore
+from quantlab.fleet.recovery import Past, check_same_market, past_of, restore
 from quantlab.fleet.rows import bot_rows, run_row
 from quantlab.fleet.sources import is_played, source_of
 from quantlab.fleet.summary import status, summarise, write_json
@@ -33,6 +33,8 @@ from quantlab.model import ConfigurationError, Instrument, QuantlabError, Source
 
 #: How often progress is told, and the end looked for.
 _WATCH_S = 0.25
+#: How long the feed may take to end before it is cancelled.
+_END_S = 5.0
 
 
 class Session:
@@ -53,11 +55,13 @@ class Session:
         that leaves the run "failed" in the ledger, with the reason. Raises the taxonomy's errors."""
         plan, home = self.plan, self.plan.settings.home
         self._began = time.monotonic()
-        with EngineLock(home, plan.run_id, time.time_ns() // 1_000_000), Ledger.open(home) as ledger:
-            past = past_of(ledger, plan.run_id, plan.fleet, plan.seed)
+        with EngineLock(home, plan.run_id, str(socket_path(home))), Ledger.open(home) as ledger:
+            past = past_of(ledger, plan)
             async with Door(DoorConfig.for_settings(plan.settings), egress=lambda entry: self._egress(entry)) as door:
                 self._door = door
                 self._source = await source_of(door, plan.settings)
+                if past is not None:
+                    await check_same_market(past, door, plan, self._source)
                 exchange_info = await door.rest.exchange_info(plan.fleet.symbols)
                 instruments = self._instruments(exchange_info)
                 if past is None:
@@ -101,13 +105,14 @@ class Session:
             about = manifest(plan, self._source)
             write_json(folder / "manifest.json", about)
             await self._follow(journal)
+            timing = self._timing()
             engine.finish(self._why or "end of run")
             journal.wait(journal.event(engine.now_ms, "run ended", None, {"why": self._why or "end of data"}))
             if recorder is not None:
                 recorder.close()
                 about["recording"] = {"file": recorder.path.name, "sha256": recorder.sha256()}
                 write_json(folder / "manifest.json", about)
-            summary = summarise(ledger, plan.run_id, self._source, engine, self._door.counters(), self._timing())
+            summary = summarise(ledger, plan.run_id, self._source, engine, self._door.counters(), timing)
             summary["ended"] = self._why or "end of run"
             journal.finish(summary, "stopped" if self._why else "finished")
             write_json(folder / "summary.json", summary)
@@ -127,11 +132,17 @@ class Session:
         try:
             async with ControlServer(self.plan.settings.home, self._command):
                 watch = asyncio.create_task(self._watch(journal))
-                await asyncio.wait({feed, watch}, return_when=asyncio.FIRST_COMPLETED)
-                await self._door.feed.stop()
-                watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
-                await feed
+                try:
+                    await asyncio.wait({feed, watch}, return_when=asyncio.FIRST_COMPLETED)
+                    await self._door.feed.stop()
+                    await asyncio.wait({feed}, timeout=_END_S)  # it may be waiting for an answer that never comes
+                finally:
+                    for task in (feed, watch):
+                        task.cancel()
+                    ended = await asyncio.gather(feed, watch, return_exceptions=True)
+                for error in ended:
+                    if isinstance(error, Exception):
+                        raise error
         finally:
             for number in signals:
                 loop.remove_signal_handler(number)
@@ -199,7 +210,13 @@ class Session:
         plan = self.plan
         if not plan.record:
             return None
-        header = {"run_id": plan.run_id, "seed": plan.seed, "fleet_toml": plan.fleet.text, "length_ms": plan.length_ms}
+        header = {
+            "run_id": plan.run_id,
+            "seed": plan.seed,
+            "fleet_toml": plan.fleet.text,
+            "fleet_folder": str(plan.fleet.bots[0].base.resolve()),
+            "length_ms": plan.length_ms,
+        }
         return LogRecorder(recording_path(plan.settings.home, plan.run_id, past.parts if past else 0), header)
 
     def _timing(self) -> dict[str, float]:

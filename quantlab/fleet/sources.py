@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quantlab.exchange import Door
-from quantlab.model import ExchangeError, ExchangeUnreachable, Source
+from quantlab.model import ExchangeError, Source
 from quantlab.settings import Settings
 
 
@@ -24,13 +24,10 @@ async def source_of(door: Door, settings: Settings) -> Source:
 
 
 async def is_played(door: Door, settings: Settings) -> bool:
-    """Whether a replay has played all its data. A venue that is gone has."""
+    """Whether a replay has played all its data. Raises ExchangeUnreachable when the venue is gone."""
     if settings.market != "replay":
         return False
-    try:
-        about = await _clock(door)
-    except ExchangeUnreachable:
-        return True
+    about = await _clock(door)
     return about is not None and bool(about["ended"])
 
 

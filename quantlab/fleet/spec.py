@@ -164,7 +164,7 @@ class _Reader:
         self._known(table, _RISK_FIELDS, number, "risk limit")
         values: dict[str, Any] = {}
         for name, value in table.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
                 self._fail(number, name, f"must be a number above zero, not {value!r}")
             values[name] = Decimal(str(value)) if name == "max_position_usdt" else value
         try:

@@ -81,7 +81,7 @@ def status(
         "events": engine.events,
         "events_per_second": round(engine.events / streaming) if streaming else 0,
         "requests": dict(requests),
-        "bots": [bot.status() for bot in engine.bots],
+        "bots": [bot.status() | {"flat": engine.desk.is_flat(bot)} for bot in engine.bots],
     }
 
 

@@ -288,6 +288,27 @@ class Ledger:
             self._rows("SELECT bot, MAX(equity) FROM equity WHERE run_id=? AND bot >= 0 GROUP BY bot", (run_id,))
         )
 
+    def equity_at(self, run_id: str, time_ms: int) -> dict[int, float]:
+        """The last equity of each bot at or before `time_ms` (engine time)."""
+        sql = "SELECT bot, equity, MAX(time_ms) FROM equity WHERE run_id=? AND bot >= 0 AND time_ms <= ? GROUP BY bot"
+        return {bot: equity for bot, equity, _ in self._rows(sql, (run_id, time_ms))}
+
+    def last_marks(self, run_id: str) -> dict[str, tuple[float, float]]:
+        """The newest (bid, ask) of each symbol."""
+        sql = "SELECT symbol, bid, ask, MAX(time_ms) FROM marks WHERE run_id=? GROUP BY symbol"
+        return {symbol: (bid, ask) for symbol, bid, ask, _ in self._rows(sql, (run_id,))}
+
+    def last_engine_ms(self, run_id: str) -> int:
+        """The latest engine time that anything of the run is known from; 0 when nothing is."""
+        (latest,) = self._rows(
+            "SELECT MAX(COALESCE((SELECT engine_time_ms FROM runs WHERE run_id = ?1), 0), "
+            "COALESCE((SELECT MAX(time_ms) FROM fills WHERE run_id = ?1), 0), "
+            "COALESCE((SELECT MAX(created_ms) FROM orders WHERE run_id = ?1), 0), "
+            "COALESCE((SELECT MAX(time_ms) FROM equity WHERE run_id = ?1), 0))",
+            (run_id,),
+        )[0]
+        return int(latest)
+
     # -- exact rows -------------------------------------------------------------------------------------------------
 
     def fill_rows(self, run_id: str) -> list[Fill]:

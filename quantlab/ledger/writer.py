@@ -20,6 +20,7 @@ import msgspec
 from quantlab.ledger.database import connect
 from quantlab.ledger.hashing import plain
 from quantlab.model import Fill, Order, QuantlabError, Receipt
+from quantlab.redact import redact
 
 #: How long rows gather before they are committed together. At FULL a commit costs about 1 ms.
 GROUP_S = 0.010
@@ -132,7 +133,7 @@ class LedgerWriter:
         return self._put(*((_MARK, (self.run_id, *row)) for row in rows))
 
     def event(self, time_ms: int, kind: str, bot: int | None, detail: dict[str, Any]) -> int:
-        body = msgspec.json.encode(detail).decode()
+        body = redact(msgspec.json.encode(detail).decode())
         return self._put((_EVENT, (self.run_id, time_ms, _wall_ms(), kind, bot, body)))
 
     def egress(self, entry: dict[str, Any]) -> int:
@@ -174,6 +175,7 @@ class LedgerWriter:
     def run_state(self, state: str, error: str | None = None) -> None:
         """Set the run's state and wait until it is on disk."""
         over = state in ("finished", "stopped", "killed", "failed")
+        error = None if error is None else redact(error)
         self.wait(
             self._put(
                 (

@@ -9,6 +9,7 @@ from quantlab.paper.accounting import (
 from quantlab.paper.accounts import Account
 from quantlab.paper.broker import PaperBroker
 from quantlab.paper.fees import FeeModel, StandardFees
+from quantlab.paper.filters import WOULD_TRIGGER
 from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.replay import Replayed, difference, replay
@@ -16,6 +17,7 @@ from quantlab.paper.schedule import NEVER_MS
 
 __all__ = [
     "NEVER_MS",
+    "WOULD_TRIGGER",
     "Account",
     "AccountsVerdict",
     "DrawnLatency",

@@ -8,7 +8,7 @@ import sys
 
 from quantlab.model import ConfigurationError
 from quantlab.server.guard import Guard
-from quantlab.server.token import require_strong, token_of
+from quantlab.server.token import require_strong, tokens_of
 from quantlab.settings import Settings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -25,12 +25,13 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     port = settings.api_port if port is None else port
     if host not in _LOOPBACK:
         require_strong(settings.api_bearer_token, host)
-    token = token_of(settings)
+    token, read_token = tokens_of(settings)
     with _listen(host, port) as listener:
         bound = listener.getsockname()[1]
         guard = Guard(
             make_app(settings),
             token=token,
+            read_token=read_token,
             hosts={*_LOOPBACK, host, *settings.api_allowed_hosts},
             origins=set(settings.api_cors_origins),
         )

@@ -26,11 +26,23 @@ _SECURITY = (
 
 
 class Guard:
-    """Wraps an ASGI application. `hosts` are names without port, `origins` whole, such as http://localhost:3000."""
+    """Wraps an ASGI application. `hosts` are names without port, `origins` whole, such as http://localhost:3000.
 
-    def __init__(self, app: App, *, token: bytes, hosts: Collection[str], origins: Collection[str]) -> None:
+    `token` may do everything, `read_token` (shared with other machines) may only read.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        token: bytes,
+        read_token: bytes | None = None,
+        hosts: Collection[str],
+        origins: Collection[str],
+    ) -> None:
         self._app = app
         self._token = token
+        self._read_token = read_token
         self._hosts = {host.lower().encode() for host in hosts}
         self._origins = {origin.encode() for origin in origins}
 
@@ -44,9 +56,12 @@ class Guard:
             await _refuse(scope, send, *refusal, self._cors(origin))
         elif scope["type"] == "http" and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             await _answer(send, 204, b"", [*self._cors(origin), *_PREFLIGHT])
-        elif not self._may_enter(headers):
+        elif not (scopes := self._scopes(headers)):
             extra = [*self._cors(origin), (b"www-authenticate", b"Bearer")]
             await _refuse(scope, send, 401, "send the token: Authorization: Bearer …", extra)
+        elif "command" not in scopes and scope.get("method") not in ("GET", "HEAD"):
+            words = "this token may only read: commands need the local one, from api-token in QUANTLAB_HOME"
+            await _refuse(scope, send, 403, words, self._cors(origin))
         else:
             await self._app(scope, receive, self._adding(send, self._cors(origin)))
 
@@ -57,9 +72,14 @@ class Guard:
             return 403, "pages of this origin may not ask: add it to API_CORS_ORIGINS"
         return None
 
-    def _may_enter(self, headers: dict[bytes, bytes]) -> bool:
+    def _scopes(self, headers: dict[bytes, bytes]) -> tuple[str, ...]:
+        """What the token sent may do; both are compared always, so that the time tells nothing."""
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
+        is_local = hmac.compare_digest(given.strip(), self._token)
+        is_shared = self._read_token is not None and hmac.compare_digest(given.strip(), self._read_token)
+        if scheme.lower() != b"bearer":
+            return ()
+        return ("read", "command") if is_local else ("read",) if is_shared else ()
 
     def _cors(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
         if origin is None or origin not in self._origins:

@@ -1,4 +1,4 @@
-"""The bearer token: the one from the settings, else a local one made at first start."""
+"""The bearer tokens: a local one made at first start, and the one from the settings that other machines share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ _STRONG_LENGTH = 43
 _STRONG_DISTINCT = 16
 
 
-def token_of(settings: Settings) -> bytes:
-    """The token that requests must carry: `API_BEARER_TOKEN`, else the local one (made when there is none)."""
-    if settings.api_bearer_token is not None:
-        token = settings.api_bearer_token.get_secret_value()
-    else:
-        token = local_token(settings.home)
-    register_secret(token)
-    return token.encode()
+def tokens_of(settings: Settings) -> tuple[bytes, bytes | None]:
+    """The local token (made when there is none), which may do everything; and `API_BEARER_TOKEN`, which other machines
+    share and which may only read (None: not set)."""
+    local = local_token(settings.home)
+    register_secret(local)
+    shared = settings.api_bearer_token
+    return local.encode(), None if shared is None else shared.get_secret_value().encode()
 
 
 def local_token(home: Path) -> str:
@@ -43,7 +42,10 @@ def local_token(home: Path) -> str:
         return path.read_text().strip()
     if state.st_mode & 0o077:
         raise Refused(f"others can read {path}: remove it, a new token is made at the next start")
-    return path.read_text().strip()
+    token = path.read_text().strip()
+    if len(token) < _STRONG_LENGTH:
+        raise Refused(f"{path} holds no whole token: remove it, a new one is made at the next start")
+    return token
 
 
 def require_strong(token: SecretStr | None, host: str) -> None:

@@ -38,6 +38,7 @@ class VenueChild:
         hours: float | None = None,
         seed: int = 1,
         speed: float | None = None,
+        skip_to_ms: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         arguments = [
@@ -59,6 +60,8 @@ class VenueChild:
             arguments += ["--from", time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(from_ms / 1000))]
         if hours is not None:
             arguments += ["--hours", f"{hours:g}"]
+        if skip_to_ms is not None:
+            arguments += ["--skip-to-ms", str(skip_to_ms)]
         self._arguments = arguments
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None

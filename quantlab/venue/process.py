@@ -29,12 +29,14 @@ def serve(
     faults: Path | None = None,
     ready_file: Path | None = None,
     end_with_parent: bool = False,
+    skip_to_ms: int | None = None,
 ) -> None:
     """Serve on loopback until interrupted. `speed` is market seconds a second (None: as fast as the run reads).
 
     When listening it prints one line, and writes what it plays to `ready_file` as JSON. With `end_with_parent` it ends
     when its standard input does. Raises the taxonomy's errors for data or a port it cannot have, and when the market
-    breaks while it is played.
+    breaks while it is played. `skip_to_ms` plays the market up to that time before anybody connects: for a run that
+    is resumed.
     """
     from quantlab.venue.market import open_market
 
@@ -47,6 +49,8 @@ def serve(
         hours=hours,
         symbols=None,
     )
+    if skip_to_ms is not None:
+        market.advance(min(skip_to_ms, market.end_ms), frozenset())
     venue = Venue(market, speed=speed, port=port, hold=hold)
     if faults is not None:
         venue.faults.load(faults)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from quantlab.venue.child import VenueChild
 from quantlab.fleet.plan import RunPlan
 from quantlab.fleet.session import Session
 from quantlab.fleet.spec import FleetSpec, parse_fleet
 from quantlab.settings import load_settings
+from quantlab.venue.child import VenueChild
 
 #: In and out at each other candle: a run of minutes has fills, whatever the market does.
 TOGGLE = '''

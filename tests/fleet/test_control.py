@@ -18,13 +18,13 @@ from quantlab.model import NotFound, QuantlabError, Refused
 
 
 def test_a_second_engine_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
-    with EngineLock(tmp_path, "first", 1):
+    with EngineLock(tmp_path, "first", "s"):
         engine = running(tmp_path)
         assert engine is not None and engine.run_id == "first" and engine.pid == os.getpid()
-        with pytest.raises(Refused, match='run "first"'), EngineLock(tmp_path, "second", 2):
+        with pytest.raises(Refused, match='run "first"'), EngineLock(tmp_path, "second", "s"):
             pass
     assert running(tmp_path) is None
-    with EngineLock(tmp_path, "second", 2):  # the control: once the first is gone, it may
+    with EngineLock(tmp_path, "second", "s"):  # the control: once the first is gone, it may
         assert running(tmp_path) is not None
 
 
@@ -32,7 +32,7 @@ def test_a_killed_engine_leaves_no_lock(tmp_path: Path) -> None:
     code = (
         "import sys,time,pathlib\n"
         "from quantlab.fleet.process import EngineLock\n"
-        "with EngineLock(pathlib.Path(sys.argv[1]), 'dies', 1):\n"
+        "with EngineLock(pathlib.Path(sys.argv[1]), 'dies', 's'):\n"
         "    print('held', flush=True)\n    time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
@@ -59,19 +59,31 @@ async def test_commands_reach_the_engine_and_errors_come_back(tmp_path: Path) ->
             raise QuantlabError('no bot is called "nobody"')
         return {"state": "running"}
 
-    async with ControlServer(tmp_path, handle):
-        assert socket_path(tmp_path).stat().st_mode & 0o777 == 0o600
-        assert socket_path(tmp_path).parent.stat().st_mode & 0o077 == 0
-        assert (await asyncio.to_thread(send, tmp_path, "status"))["state"] == "running"
-        with pytest.raises(QuantlabError, match="nobody"):
-            await asyncio.to_thread(lambda: send(tmp_path, "kill", bot="nobody"))
-        with pytest.raises(QuantlabError, match="unknown command"):
-            await asyncio.to_thread(send, tmp_path, "buy")
+    with EngineLock(tmp_path, "r", str(socket_path(tmp_path))):
+        with pytest.raises(NotFound, match="just now"):
+            send(tmp_path, "status")
+        async with ControlServer(tmp_path, handle):
+            await _commands(tmp_path)
     assert heard == [("status", {}), ("kill", {"bot": "nobody"})]
     assert not socket_path(tmp_path).exists()
 
 
+async def _commands(tmp_path: Path) -> None:
+    assert socket_path(tmp_path).stat().st_mode & 0o777 == 0o600
+    assert socket_path(tmp_path).parent.stat().st_mode & 0o077 == 0
+    assert (await asyncio.to_thread(send, tmp_path, "status"))["state"] == "running"
+    with pytest.raises(QuantlabError, match="nobody"):
+        await asyncio.to_thread(lambda: send(tmp_path, "kill", bot="nobody"))
+    with pytest.raises(QuantlabError, match="unknown command"):
+        await asyncio.to_thread(send, tmp_path, "buy")
+
+
 async def test_garbage_on_the_socket_is_answered_not_fatal(tmp_path: Path) -> None:
+    with EngineLock(tmp_path, "r", str(socket_path(tmp_path))):
+        await _garbage(tmp_path)
+
+
+async def _garbage(tmp_path: Path) -> None:
     async with ControlServer(tmp_path, lambda name, arguments: {}):
         reader, writer = await asyncio.open_unix_connection(str(socket_path(tmp_path)))
         for line in (b"not json\n", b"[]\n", b'{"x": 1}\n', b"\xff\n"):

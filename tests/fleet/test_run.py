@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from quantlab.venue.child import VenueChild
 from quantlab.fleet.control import send
 from quantlab.fleet.process import running
 from quantlab.fleet.spec import FleetSpec
 from quantlab.ledger import Ledger
 from quantlab.model import ExchangeUnreachable, NotFound, QuantlabError
+from quantlab.venue.child import VenueChild
 
 
 def ask(url: str) -> Any:

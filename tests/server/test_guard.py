@@ -100,6 +100,21 @@ async def test_a_preflight_of_an_allowed_page_needs_no_token_and_reaches_nothing
     assert (response.status_code, reached) == (401, 0)
 
 
+async def test_the_shared_token_reads_and_commands_nothing() -> None:
+    async def ask_with(token: str, method: str) -> tuple[int, int]:
+        application = Application()
+        guard = Guard(application, token=TOKEN.encode(), read_token=b"shared", hosts={"127.0.0.1"}, origins=set())
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://127.0.0.1") as client:
+            response = await client.request(method, "/v1/fleet/stop", headers={"authorization": f"Bearer {token}"})
+            return response.status_code, application.reached
+
+    assert await ask_with("shared", "GET") == (200, 1)
+    assert await ask_with("shared", "POST") == (403, 0)
+    assert await ask_with("shared", "DELETE") == (403, 0)
+    assert await ask_with(TOKEN, "POST") == (200, 1)
+    assert await ask_with("", "GET") == (401, 0)
+
+
 async def test_a_refusal_does_not_wait_for_the_body() -> None:
     """The guard never calls `receive`: a client that sends no body at all is answered."""
     application, sent = Application(), []
