@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
 import secrets
 import string
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlencode
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,12 +36,14 @@ FORMS: dict[str, Callable[[str], str]] = {
     "hex": lambda secret: secret.encode().hex(),
     "HEX": lambda secret: secret.encode().hex().upper(),
     "URL": lambda secret: quote(secret, safe=""),
+    "JSON": lambda secret: json.dumps(secret)[1:-1],
+    "JSON, UTF-8": lambda secret: msgspec.json.encode(secret).decode()[1:-1],
     "form": lambda secret: urlencode({"password": secret}),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("secret", ["correct horse battery", "pä$$wörd/with?all&kinds=of", "x" * 200])
+@pytest.mark.parametrize("secret", ["correct horse battery", 'pä$$wörd/with?all&"kinds"=of\\', "x" * 200])
 def test_a_registered_secret_is_masked_in_every_form(secret: str, form: str) -> None:
     text = f"before {FORMS[form](secret)} after"
     assert redact(text) == text, "control: nothing is known yet"
@@ -78,6 +82,22 @@ def test_what_looks_like_a_secret_is_masked_without_being_known(text: str) -> No
     assert HASH not in redact(text) and MASK in redact(text)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        f'sent "symbol=BTCUSDT&signature={HASH}" in vain',
+        f"header \\X-MBX-APIKEY: {HASH}\\",
+        f'"Bearer {HASH}"',
+        f"-----BEGIN PRIVATE KEY-----\n{HASH}\n-----END PRIVATE KEY-----",
+        f"-----BEGIN PRIVATE KEY-----\n{HASH}",
+    ],
+)
+def test_json_stays_json(words: str) -> None:
+    """Details are masked as the text they are kept as."""
+    shown = redact(msgspec.json.encode({"why": words, "bot": 3}).decode())
+    assert HASH not in shown and msgspec.json.decode(shown)["bot"] == 3
+
+
 def test_a_key_of_binance_is_masked_where_it_stands_alone() -> None:
     assert len(KEY) == 64
     assert redact(f"key {KEY}, please") == f"key {MASK}, please"
@@ -101,6 +121,12 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
 def test_values_too_short_to_be_secrets_do_not_mask_words() -> None:
     register_secret("true")
     assert redact("accounting_ok true") == "accounting_ok true"
+
+
+def test_a_secret_that_is_no_text_can_be_registered() -> None:
+    secret = b"\xff\xfe-password".decode(errors="surrogateescape")
+    register_secret(secret)
+    assert redact(f"tried {secret}") == f"tried {MASK}"
 
 
 @pytest.fixture
