@@ -13,7 +13,7 @@ from quantlab.fleet.assembly import make_engine
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.replay import MemoryJournal
 from quantlab.fleet.spec import FleetSpec
-from quantlab.model import ExchangeUnreachable, Instrument
+from quantlab.model import ExchangeUnreachable, Instrument, QuantlabError
 
 START_MS = 1_750_000_020_000  # twenty seconds into a minute
 
@@ -276,3 +276,62 @@ def make_maker() -> Callable[[Engine], None]:
             engine.frame(depth("XRPUSDT", 100 + n, 100 + n, START_MS + n * 2_000))
 
     return move
+
+
+async def test_a_stop_that_the_price_has_passed_becomes_a_sale(engine: Engine, journal: MemoryJournal) -> None:
+    """The stop is refused when it arrives below its trigger: the position is sold, not left without one."""
+    await connect(engine)
+    minute = START_MS - START_MS % 60_000
+    minute += 60_000 * (minute // 60_000 % 2)  # the second bot is long in even minutes
+    for open_ms in (minute - 60_000, minute):
+        engine.frame(candle("ETHUSDT", open_ms, closed=True))
+    at = minute + 60_000
+    while not journal.fills:
+        at += 5
+        engine.frame(trade("ETHUSDT", at))
+    fall = {"e": "depthUpdate", "E": at + 1, "s": "ETHUSDT", "U": 101, "u": 101}
+    engine.frame(
+        frame("ethusdt@depth@100ms", **fall, b=[["100.00", "0"], ["90.00", "50"]], a=[["100.01", "0"], ["90.01", "50"]])
+    )
+    engine.frame(trade("ETHUSDT", at + 3_000, price="90.00"))
+    assert engine.bots[1].account.quantity < Decimal("0.001")
+    assert engine.broker.open_orders(1) == []
+    assert [fill.side for fill in journal.fills] == ["BUY", "SELL"]
+    assert journal.orders < 12  # no storm of refused stops
+
+
+async def test_pausing_while_a_cancel_travels_sells_nothing(engine: Engine, journal: MemoryJournal) -> None:
+    await connect(engine)
+    minute = START_MS - START_MS % 60_000
+    minute += 60_000 * (minute // 60_000 % 2)
+    for open_ms in (minute - 60_000, minute):
+        engine.frame(candle("ETHUSDT", open_ms, closed=True))
+    engine.frame(trade("ETHUSDT", minute + 62_000))
+    held = engine.bots[1].account.quantity
+    assert held > 0
+    assert len(engine.broker.open_orders(1)) == 2
+    engine.frame(candle("ETHUSDT", minute + 60_000, closed=True))  # wants out: its stops are being cancelled
+    engine.command("pause", {})
+    engine.frame(trade("ETHUSDT", minute + 125_000))
+    assert engine.bots[1].account.quantity == held
+    assert len(engine.broker.open_orders(1)) == 2  # and it is protected again
+
+
+async def test_commands_that_name_nobody_are_not_recorded(engine: Engine) -> None:
+    recorded: list[str] = []
+
+    class Recorder:
+        def frame(self, raw: bytes) -> None:
+            recorded.append("frame")
+
+        def entry(self, kind: str, name: str, payload: bytes) -> None:
+            recorded.append(name)
+
+    engine._recorder = Recorder()
+    for name, arguments in (("kill", {"bot": "nobody"}), ("kill", {"bot": ""}), ("pause", {"bot": "btc"})):
+        with pytest.raises(QuantlabError):
+            engine.command(name, arguments)
+    assert recorded == []
+    engine.command("kill", {"bot": "btc"})
+    assert recorded == ["kill"]
+    assert [str(bot.gate.state) for bot in engine.bots] == ["HALTED", "ACTIVE", "ACTIVE"]
