@@ -48,7 +48,7 @@ types: $(READY)  ## mypy, strict where money and wires are
 	@$(BIN)/mypy
 
 contracts: $(READY)  ## Who may import whom
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 lock: $(READY)  ## Resolve requirements.lock anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --no-header --no-annotate --no-config \
