@@ -33,6 +33,8 @@ from quantlab.model import ConfigurationError, Instrument, QuantlabError, Source
 
 #: How often progress is told, and the end looked for.
 _WATCH_S = 0.25
+#: Frames leave no cycles behind: looking for some each 700 allocations is work for nothing.
+_GC_THRESHOLD = (50_000, 20, 50)
 #: How long the feed may take to end before it is cancelled.
 _END_S = 5.0
 
@@ -125,6 +127,7 @@ class Session:
         journal.run_state("running")
         gc.collect()
         gc.freeze()  # what exists now lives as long as the run: the collector need not look at it again
+        gc.set_threshold(*_GC_THRESHOLD)
         feed = asyncio.create_task(self._door.feed.run(streams, self._engine))
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in signals:

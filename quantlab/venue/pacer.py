@@ -9,6 +9,7 @@ until the first subscription is whole, and stands still while no run is connecte
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Collection
 
@@ -23,6 +24,12 @@ _LIVE_STEP_MS = 100
 ALONE_SPEED = 60.0
 #: Who is further behind its own pace than this (a suspended machine) does not catch up.
 _LATE_S = 1.0
+
+
+#: How long a pong is looked for before sleeping, and what a look may take; else this many steps sleep at once.
+_LOOK_S = 0.0005
+_LONG_LOOK_S = 0.0015
+_STEPS_ASLEEP = 2_000
 
 
 class Pacer:
@@ -49,6 +56,8 @@ class Pacer:
         self._changed = asyncio.Event()
         self._steps = 0
         self._due_s = 0.0
+        self._sleep_until_step = 0
+        self._ready: tuple[int, Connection, frozenset[str], bytes] | None = None
 
     def wake(self) -> None:
         """Look again who is connected: a subscription is whole, or `hold` was changed."""
@@ -91,15 +100,33 @@ class Pacer:
     async def _locked_step(self, run: Connection) -> None:
         payload = b"step-%d" % (self._steps + 1)
         self._send(STEP_MS, run, run.step_ping(payload))
+        self._ready = self._prepared()
+        if self.speed is None and self._steps >= self._sleep_until_step:
+            await self._look_for_pong(run)
         while run in self._connections and await run.pongs.get() not in (payload, b""):
             pass
+
+    async def _look_for_pong(self, run: Connection) -> None:
+        """Look for the pong without sleeping, for a moment: on an idle machine waking up costs as much as the step.
+        Where a look took long somebody else wants the core, and the next steps sleep at once."""
+        began = last = time.monotonic()
+        while not run.pongs.qsize() and last - began < _LOOK_S and run in self._connections:
+            os.sched_yield()
+            await asyncio.sleep(0)
+            now = time.monotonic()
+            if now - last > _LONG_LOOK_S:
+                self._sleep_until_step = self._steps + _STEPS_ASLEEP
+                return
+            last = now
 
     def _send(self, step_ms: int, run: Connection | None = None, ping: bytes = b"") -> None:
         """Play a step and write each connection its frames; those too far behind are dropped, but for the run's own."""
         self._steps += 1
         market, connections = self.market, tuple(self._connections)
         wanted = frozenset().union(*(connection.subscription.streams for connection in connections))
-        events = market.advance(min(market.now_ms + step_ms, market.end_ms), wanted)
+        to_ms = min(market.now_ms + step_ms, market.end_ms)
+        events = market.advance(to_ms, wanted)
+        ready, self._ready = self._ready, None
         cut: set[str] = set()
         if self._faults.any_on_streams:
             events, cut = self._struck(events)
@@ -107,7 +134,9 @@ class Pacer:
         for connection in connections:
             subscription = connection.subscription
             frame = combined_frame if subscription.combined else _raw_frame
-            if len(connections) == 1:
+            if ready is not None and ready[:3] == (to_ms, connection, wanted) and not cut:
+                frames = [ready[3]]
+            elif len(connections) == 1:
                 frames = [frame(name, data) for name, data in events]
             else:
                 frames = [frame(name, data) for name, data in events if name in subscription.streams]
@@ -116,6 +145,22 @@ class Pacer:
             fell_behind = bool(frames) and not connection.write(frames) and connection is not run
             if fell_behind or cut & subscription.streams:
                 connection.drop()
+
+    def _prepared(self) -> tuple[int, Connection, frozenset[str], bytes] | None:
+        """The next step's frames, joined while the run reads this one's; None where they cannot be known yet. Market
+        time does not move: what is asked meanwhile is answered as of this step."""
+        if len(self._connections) != 1 or self._faults.any_on_streams:
+            return None
+        (connection,) = self._connections
+        subscription = connection.subscription
+        if not subscription.combined:
+            return None
+        wanted = frozenset(subscription.streams)
+        to_ms = min(self.market.now_ms + STEP_MS, self.market.end_ms)
+        events = self.market.peek(to_ms, wanted)
+        if events is None:
+            return None
+        return to_ms, connection, wanted, b"".join([combined_frame(name, data) for name, data in events])
 
     def _struck(self, events: list[tuple[str, bytes]]) -> tuple[list[tuple[str, bytes]], set[str]]:
         """The events that faults leave, and the streams whose readers are cut off."""

@@ -22,6 +22,10 @@ class Market(Protocol):
         `wanted`. What happens never depends on `wanted`."""
         ...
 
+    def peek(self, to_ms: int, wanted: frozenset[str]) -> list[tuple[str, bytes]] | None:
+        """What `advance` would return, where that is known already; nothing moves. None where it is not."""
+        ...
+
     def depth(self, symbol: str, limit: int) -> dict[str, Any]: ...
 
     def klines(

@@ -33,6 +33,9 @@ class PlainMarket:
         """How many events each stream has had."""
         return (self.now_ms - self.start_ms + 500) // 1000
 
+    def peek(self, to_ms: int, wanted: frozenset[str]) -> list[tuple[str, bytes]] | None:
+        return None
+
     def advance(self, to_ms: int, wanted: frozenset[str]) -> list[tuple[str, bytes]]:
         before = self.told
         self.now_ms = to_ms

@@ -66,3 +66,20 @@ async def test_answers_are_as_of_the_step(serve: Callable[..., Any]) -> None:
                     assert (await answer.json())["lastUpdateId"] == last
                 asked += 1
             await socket.pong(message.data)
+
+
+def test_a_peek_is_what_comes_and_moves_nothing() -> None:
+    """The frames prepared ahead are those of the next step, and what is asked meanwhile is of this one."""
+    seen, peeked = open_market(None, hours=1), open_market(None, hours=1)
+    wanted = frozenset(f"{symbol.lower()}@{kind}" for symbol in seen.symbols for kind in ("bookTicker", "trade"))
+    known = 0
+    for to_ms in range(seen.start_ms + 1_000, seen.start_ms + 3_700_000, 1_000):
+        before = peeked.book_ticker("BTCUSDT"), peeked.depth("BTCUSDT", 5), peeked.now_ms
+        ahead = peeked.peek(to_ms, wanted)
+        assert (peeked.book_ticker("BTCUSDT"), peeked.depth("BTCUSDT", 5), peeked.now_ms) == before
+        events = seen.advance(to_ms, wanted)
+        assert peeked.advance(to_ms, wanted) == events
+        if ahead is not None:
+            known += 1
+            assert ahead == events
+    assert known > 3_500

@@ -124,6 +124,10 @@ class RecordedMarket:
         self.now_ms = max(self.now_ms, to_ms)
         return events
 
+    def peek(self, to_ms: int, wanted: frozenset[str]) -> list[Event] | None:
+        """None: a recording's books move with its frames."""
+        return None
+
     def depth(self, symbol: str, limit: int) -> dict[str, Any]:
         return self._state(symbol).book.answer(limit)
 

@@ -73,6 +73,13 @@ class SyntheticMarket:
         self.now_ms = to_ms
         return events
 
+    def peek(self, to_ms: int, wanted: frozenset[str]) -> list[Event] | None:
+        """What `advance` would return, where that is known already; nothing moves. None where it is not."""
+        to_ms = min(to_ms, self.end_ms)
+        if wanted != self._wanted or to_ms > self._hour_ms + HOUR_MS + HOUR_LEAD_MS:
+            return None
+        return self._take(to_ms)
+
     def depth(self, symbol: str, limit: int) -> dict[str, Any]:
         return self._tape(symbol).depth(limit, self.now_ms)
 
