@@ -21,6 +21,8 @@ _SPREAD_BPS = np.log([20.0, 11.0, 6.0, 2.9, 1.6, 0.6, 0.05, 0.002])
 _ROUGH_WORTH = {"BTC": 50_000.0, "ETH": 2_500.0, "BNB": 500.0, "TRY": 0.03, "BRL": 0.2}
 _TOUCH_SHARE = 0.03
 _TOUCH_FLOOR_USDT = 150.0
+#: Bound of a touch, in 1e-8 units of the base: a price that fell to nothing would make it longer than an integer.
+_MOST_UNITS = 2e16
 _TRAILING_MS = 6 * HOUR_MS
 _LEVEL_SPACING_BPS = 2.5
 
@@ -71,6 +73,8 @@ class LiquidityTable:
         spread = np.exp(np.interp(np.log(max(usdt_per_minute * 1440, 1.0)), _DAILY_VOLUME, _SPREAD_BPS))
         return Liquidity(
             spread_bps=float(spread),
-            touch_lots=max(_TOUCH_FLOOR_USDT, _TOUCH_SHARE * usdt_per_minute) / lot_usdt,
+            touch_lots=min(
+                max(_TOUCH_FLOOR_USDT, _TOUCH_SHARE * usdt_per_minute) / lot_usdt, _MOST_UNITS / self.grid.step_units
+            ),
             range_bps=max(float(((table.high - table.low)[first:last] / close).mean()) * 1e4, 0.01),
         )

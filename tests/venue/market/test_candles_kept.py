@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quantlab.model.timeframe import MINUTE_MS
@@ -58,6 +58,8 @@ def check_touch(events: list[tuple[str, dict[str, Any]]]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(series=[(21994, 21994, 21994, 21994, 24_508_045_661), (1, 1, 1, 1, 0)], seed=0)
+@example(series=[(10998, 10998, 10998, 10998, 44_394_647_881), (1, 1, 1, 1, 0)], seed=1)
 @given(series=st.lists(candles(), min_size=1, max_size=5), seed=st.integers(0, 5))
 def test_any_minute_candles_are_rebuilt_exactly(series: list[Candle], seed: int) -> None:
     events = play(make_market(series, seed=seed), "trade", "bookTicker")
