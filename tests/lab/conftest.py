@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from quantlab.fleet.control import ControlServer
+from quantlab.fleet.control import ControlServer, socket_path
 from quantlab.fleet.process import EngineLock
 from quantlab.lab import Workbench
 
@@ -54,7 +54,7 @@ class StandInEngine:
         assert self._up.wait(5)
 
     async def _serve(self) -> None:
-        with EngineLock(self.home, self.run_id, 0):
+        with EngineLock(self.home, self.run_id, str(socket_path(self.home))):
             async with ControlServer(self.home, self._answer):
                 self._up.set()
                 await asyncio.to_thread(self._down.wait)
