@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-import polars as pl
 
 from quantlab.fleet.bot import Bot
 from quantlab.fleet.desk import Desk
+from quantlab.fleet.group import Group
 from quantlab.fleet.quoter import Quoter
 from quantlab.market import Book, CandleSeries, FrameDecoder, decode_depth, decode_klines
 from quantlab.model import (
@@ -47,35 +47,6 @@ class Recorder(Protocol):
     def frame(self, raw: bytes) -> None: ...
 
     def entry(self, kind: str, name: str, payload: bytes) -> None: ...
-
-
-class _Group:
-    """The bots on one symbol and timeframe: one `select` answers for all of them."""
-
-    def __init__(self, series: CandleSeries) -> None:
-        self.series = series
-        self.bots: list[Bot] = []
-        self.expressions: list[pl.Expr] = []
-        #: The last row of the newest REST answer: closed only if the stream shows a later candle or closes it itself.
-        self.tentative: Candle | None = None
-        #: True while candles before the stream's are missing: nothing is appended then, or the hole would stay.
-        self.owed = True
-
-    def add(self, bot: Bot) -> None:
-        self.bots.append(bot)
-        expression = bot.strategy.exposure().last().cast(pl.Float64)
-        self.expressions.append(expression.alias(str(bot.index)))
-
-    def evaluate(self) -> list[tuple[Bot, float | None]]:
-        """The exposure each bot wants at the newest close; None where its lookback is not filled yet."""
-        held = len(self.series)
-        if held == 0:
-            return [(bot, None) for bot in self.bots]
-        row = self.series.frame().select(self.expressions).row(0)
-        return [
-            (bot, value if held >= bot.strategy.lookback and value is not None and value == value else None)
-            for bot, value in zip(self.bots, row, strict=True)
-        ]
 
 
 class Engine:
@@ -115,7 +86,7 @@ class Engine:
         self._retry_ms: dict[str, int] = {}
         self._warm = False
         self._stale: set[str] = set()
-        self._groups: dict[tuple[str, str], _Group] = {}
+        self._groups: dict[tuple[str, str], Group] = {}
         self._quoters: dict[str, list[Bot]] = defaultdict(list)
         keep: dict[tuple[str, str], int] = defaultdict(int)
         for bot in bots:
@@ -129,7 +100,7 @@ class Engine:
             symbol, timeframe = key = (bot.spec.symbol, bot.spec.timeframe)
             if key not in self._groups:
                 tick_size = instruments[symbol].tick_size
-                self._groups[key] = _Group(CandleSeries(symbol, timeframe, tick_size, keep[key] + 1))
+                self._groups[key] = Group(CandleSeries(symbol, timeframe, tick_size, keep[key] + 1))
             self._groups[key].add(bot)
 
     @property
@@ -385,7 +356,7 @@ class Engine:
             for bot, exposure in group.evaluate():
                 self.desk.want_exposure(bot, exposure, self.now_ms)
 
-    def _extend(self, group: _Group, candles: Sequence[Candle]) -> None:
+    def _extend(self, group: Group, candles: Sequence[Candle]) -> None:
         """Take in a page of history. Its last row may still be forming: it waits for the stream to tell."""
         group.owed = False
         if not candles:
@@ -396,7 +367,7 @@ class Engine:
             group.series.append(candle)
         group.tentative = candles[-1]
 
-    async def _history(self, symbol: str, timeframe: str, group: _Group) -> list[bytes]:
+    async def _history(self, symbol: str, timeframe: str, group: Group) -> list[bytes]:
         """Pages of klines, oldest first: enough for the group's lookback, or since its last candle."""
         assert self._rest is not None
         wanted = max(bot.strategy.lookback for bot in group.bots) + 2
