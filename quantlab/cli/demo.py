@@ -12,8 +12,7 @@ from typing import Any
 from quantlab.cli.runs import DEMO_HOME, new_run_id
 from quantlab.fleet.deal import deal, fleet_toml
 from quantlab.fleet.spec import load_fleet
-from quantlab.model import QuantlabError
-from quantlab.model import errors as taxonomy
+from quantlab.model import QuantlabError, error_of_exit_code
 from quantlab.settings import find_root
 from quantlab.venue.child import VenueChild
 
@@ -90,5 +89,4 @@ def _run(command: list[str], root: Path, home: Path, url: str) -> int:
 def _failed(code: int) -> QuantlabError:
     """The run has said why; the demo ends with its exit code."""
     words = "the run of the demo ended early: its own words stand above"
-    classes = (taxonomy.ConfigurationError, taxonomy.Refused, taxonomy.ExchangeUnreachable, taxonomy.NotFound)
-    return next((error(words) for error in classes if error.exit_code == code), QuantlabError(words))
+    return error_of_exit_code(code, words)

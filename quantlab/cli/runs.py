@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quantlab.model import ConfigurationError, NotFound, QuantlabError, Refused
-from quantlab.model import errors as taxonomy
+from quantlab.model import ConfigurationError, NotFound, QuantlabError, Refused, error_of_exit_code
 from quantlab.settings import Settings, load_settings
 
 #: Where `quantlab demo` keeps its database: beside the user's, never in it.
@@ -292,8 +291,7 @@ def _error_of(code: int, log: Path) -> QuantlabError:
     """The error with which a detached run ended at once, in its own words and class."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("quantlab: ")]
     line = lines[-1].removeprefix("quantlab: ") if lines else f"the run ended at once: see {log}"
-    classes = (taxonomy.ConfigurationError, taxonomy.Refused, taxonomy.ExchangeUnreachable, taxonomy.NotFound)
-    return next((error(line) for error in classes if error.exit_code == code), QuantlabError(line))
+    return error_of_exit_code(code, line)
 
 
 def _print_summary(summary: dict[str, Any], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Typed reads of the ledger, and the rows with which a run begins. Reads work while an engine writes."""
+"""Typed reads of the ledger, and how a run begins in it. Reads work while an engine writes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from quantlab.ledger.database import connect, prepare
+from quantlab.ledger.rows import BotRow, RunRow
 from quantlab.model import (
     Fill,
     NotFound,
@@ -22,45 +23,8 @@ from quantlab.model import (
     QuantlabError,
     Receipt,
     Side,
-    Source,
     TimeInForce,
 )
-
-
-class RunRow(msgspec.Struct, kw_only=True):
-    """One run. `state` is one of starting, running, paused, stopping, finished, stopped, killed, failed."""
-
-    run_id: str
-    created_ms: int
-    finished_ms: int | None = None
-    state: str = "starting"
-    market: str
-    execution: str = "paper"
-    source: Source
-    fleet_name: str
-    fleet_toml: str
-    fleet_sha256: str
-    seed: int
-    pid: int | None = None
-    engine_from_ms: int | None = None
-    engine_time_ms: int | None = None
-    settings: dict[str, Any] = {}
-    versions: dict[str, str] = {}
-    summary: dict[str, Any] | None = None
-    error: str | None = None
-
-
-class BotRow(msgspec.Struct, kw_only=True):
-    """One bot of a run. `capital` is in quote units."""
-
-    bot: int
-    name: str
-    strategy: str
-    parameters: Mapping[str, Any]
-    symbol: str
-    timeframe: str
-    capital: Decimal
-
 
 _JSON = frozenset({"source", "settings", "versions", "summary", "parameters"})
 

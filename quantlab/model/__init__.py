@@ -9,6 +9,7 @@ from quantlab.model.errors import (
     QuantlabError,
     Refused,
     StaleBook,
+    error_of_exit_code,
 )
 from quantlab.model.instrument import Instrument, instruments_from_exchange_info
 from quantlab.model.market import BookView, Candle, DepthSnapshot, DepthUpdate, Quote, Trade
@@ -63,6 +64,7 @@ __all__ = [
     "StaleBook",
     "TimeInForce",
     "Trade",
+    "error_of_exit_code",
     "instruments_from_exchange_info",
     "timeframe_ms",
 ]

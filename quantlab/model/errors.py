@@ -54,3 +54,9 @@ class StaleBook(QuantlabError):
 
 class MalformedMessage(QuantlabError):
     """A frame or an answer does not have the form Binance documents."""
+
+
+def error_of_exit_code(code: int, line: str) -> QuantlabError:
+    """The error that a `quantlab` process ended with, from its exit code and its line on stderr."""
+    classes = (ConfigurationError, Refused, ExchangeUnreachable, NotFound)
+    return next((error(line) for error in classes if error.exit_code == code), QuantlabError(line))

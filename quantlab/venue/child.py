@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 
-from quantlab.model import ExchangeUnreachable, QuantlabError
-from quantlab.model import errors as taxonomy
+from quantlab.model import ExchangeUnreachable, error_of_exit_code
 
 #: A week of generated market takes a few seconds to make; a slow disk may take longer.
 _START_TIMEOUT_S = 60.0
@@ -124,8 +123,4 @@ class VenueChild:
         assert self._process is not None
         lines = [line for line in output.splitlines() if line.strip()]
         line = lines[-1].removeprefix("quantlab: ") if lines else "the replay venue did not start"
-        classes = (taxonomy.ConfigurationError, taxonomy.Refused, taxonomy.ExchangeUnreachable, taxonomy.NotFound)
-        for error in classes:
-            if error.exit_code == self._process.returncode:
-                raise error(line)
-        raise QuantlabError(line)
+        raise error_of_exit_code(self._process.returncode, line)
