@@ -1,0 +1,3 @@
+"""The security checklist, as code."""
+
+from __future__ import annotations
