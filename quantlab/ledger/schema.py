@@ -9,10 +9,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -159,3 +162,103 @@ egress = Table(
 
 for table in (equity, marks, events, egress):
     Index(f"ix_{table.name}_run_id", table.c.run_id)
+
+#: One row an epoch of the password: the current one, and for as long as it is being changed the pending one.
+vault = Table(
+    "vault",
+    metadata,
+    Column("epoch", Integer, primary_key=True),
+    Column("vault_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("kdf", Text, nullable=False),
+    Column("iterations", Integer, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("verifier", Text, nullable=False),
+    Column("wrapped_key", Text, nullable=False),
+    Column("handover", Text),
+    Column("manifest", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_ms", Integer, nullable=False),
+    Column("changed_ms", Integer, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("venue", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_why", Text, nullable=False),
+    Column("state_ms", Integer, nullable=False),
+    Column("created_ms", Integer, nullable=False),
+    Column("rotated_ms", Integer),
+    Column("audited_ms", Integer),
+    Column("audit", Text),
+    Column("permissions", Text),
+    Column("ip_restricted", Boolean),
+    Column("address", Text),
+    Column("notes", Text, nullable=False),
+    UniqueConstraint("fingerprint"),
+)
+#: A label has one key at a time; the ones it had before keep their rows.
+Index("ix_keys_label", keys.c.label, unique=True, sqlite_where=text("state IN ('active', 'locked')"))
+
+
+def _key_id(*, primary_key: bool = False) -> Column[int]:
+    return Column("key_id", Integer, ForeignKey("keys.id", ondelete="CASCADE"), primary_key=primary_key, nullable=False)
+
+
+key_documents = Table(
+    "key_documents",
+    metadata,
+    _key_id(primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("token", Text, nullable=False),
+)
+
+key_uses = Table(
+    "key_uses",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _key_id(),
+    Column("opened_ms", Integer, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("program", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+)
+Index("ix_key_uses_key_id", key_uses.c.key_id)
+
+custody = Table(
+    "custody",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("wall_ms", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("label", Text),
+    Column("detail", Text, nullable=False),
+)
+
+vault_backups = Table(
+    "vault_backups",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("made_ms", Integer, nullable=False),
+)
+
+#: What only the user can know (two-factor log-in and the like), with the date of the statement.
+statements = Table(
+    "statements",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("stated_ms", Integer, nullable=False),
+    Column("machine", Text, nullable=False),
+)

@@ -72,7 +72,7 @@ def test_a_database_of_a_newer_quantlab_is_refused(tmp_path: Path) -> None:
     _sql(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(QuantlabError, match="newer quantlab"):
         Ledger.open(tmp_path)
-    _sql(tmp_path, "UPDATE alembic_version SET version_num = '0001'")
+    _sql(tmp_path, "UPDATE alembic_version SET version_num = '0002'")
     Ledger.open(tmp_path).close()
 
 

@@ -1,0 +1,65 @@
+"""What this machine knows of a vault beside the vault: the highest generation, and the keys that were revoked.
+
+A copy of the database put back over a newer one is whole and consistent; only something outside can tell that it is
+old. The anchor lies in the user's state folder, owner-only, outside QUANTLAB_HOME, one file a vault.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from quantlab.model.errors import QuantlabError, Refused
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """The newest generation seen, and the fingerprints of revoked keys."""
+
+    generation: int = 0
+    revoked: tuple[str, ...] = ()
+
+
+def anchor_path(vault_id: str) -> Path:
+    """Where the anchor of a vault lies. Source of the folder: XDG Base Directory Specification, XDG_STATE_HOME."""
+    named = os.environ.get("XDG_STATE_HOME")
+    base = Path(named) if named and Path(named).is_absolute() else Path.home() / ".local" / "state"
+    return base / "quantlab" / "vaults" / f"{vault_id}.json"
+
+
+def read_anchor(vault_id: str) -> Anchor:
+    """What is known; nothing, on a machine that has not seen this vault. Raises Refused when it is not readable."""
+    path = anchor_path(vault_id)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Anchor)
+    except FileNotFoundError:
+        return Anchor()
+    except (OSError, msgspec.DecodeError) as error:
+        raise Refused(
+            f"{path}, which guards against an old copy of the vault, cannot be read ({type(error).__name__}): look "
+            "who changed it; after `quantlab vault list` shows what you expect, remove it"
+        ) from None
+
+
+def raise_anchor(vault_id: str, generation: int = 0, revoked: tuple[str, ...] = ()) -> None:
+    """Remember a generation or a revocation, if it is news. Raises QuantlabError when the folder refuses."""
+    known = read_anchor(vault_id)
+    news = Anchor(max(known.generation, generation), tuple(sorted({*known.revoked, *revoked})))
+    if news == known:
+        return
+    path = anchor_path(vault_id)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, name = tempfile.mkstemp(dir=path.parent)  # 0600
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(news))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError as error:
+        raise QuantlabError(
+            f"{path} cannot be written ({error.strerror}): it guards against an old copy of the vault; make its "
+            "folder writable or point XDG_STATE_HOME elsewhere"
+        ) from None

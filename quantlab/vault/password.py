@@ -1,0 +1,178 @@
+"""The vault's password: where it is found, what is too weak, how one is made.
+
+Looked for in this order: `VAULT_PASSWORD` (environment or `.env`), a systemd credential, the desktop's keyring, a
+prompt. A password in `.env` lies beside the database: it protects copies of the database (backups, sync, bug reports),
+not a machine that was stolen. The other three are better homes.
+"""
+
+from __future__ import annotations
+
+import getpass
+import itertools
+import math
+import os
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from quantlab.model.errors import ConfigurationError, QuantlabError, Refused
+from quantlab.redact import register_secret
+from quantlab.settings import Settings
+
+#: systemd: `LoadCredentialEncrypted=quantlab-vault-password:…` in the unit. Source: systemd.exec(5), "Credentials".
+CREDENTIAL_NAME = "quantlab-vault-password"
+KEYRING_SERVICE = "quantlab"
+_LEAST_CHARACTERS = 12
+#: By the characters' own frequencies: "aaaaaaaaaaaa" has 0 bits, twelve random letters some 43 of 56.
+_LEAST_BITS = 36.0
+_COMMON = frozenset(
+    "password passw0rd vaultpassword vault_password changeme change-me secret quantlab binance qwertyuiop letmein "
+    "correcthorsebatterystaple trustno1 administrator welcome123 iloveyou 1234567890 your-password yourpassword "
+    "your_password your-vault-password example-password supersecret".split()
+)
+
+Prompt = Callable[[str], str]
+
+
+class Found(NamedTuple):
+    """A password and where it was found, in words."""
+
+    password: str
+    where: str
+
+
+def generate() -> str:
+    """32 random bytes, as 43 letters, digits, "-" and "_"."""
+    made = secrets.token_urlsafe(32)
+    register_secret(made)
+    return made
+
+
+def check_strength(password: str) -> None:
+    """Raise Refused for a password that a dictionary or a patient machine would find."""
+    bare = password.strip().lower()
+    if len(password) < _LEAST_CHARACTERS:
+        reason = f"it has {len(password)} characters, {_LEAST_CHARACTERS} are the least"
+    elif bare in _COMMON or bare.strip("0123456789!.?-_") in _COMMON:
+        reason = "it is one of the first that anybody would try"
+    elif _bits(password) < _LEAST_BITS or _is_sequence(bare):
+        reason = "its characters repeat or follow each other"
+    else:
+        return
+    raise Refused(f"this password is too weak: {reason}. Let quantlab make one: `quantlab vault passwd --generate`")
+
+
+def find_password(settings: Settings, *, prompt: Prompt | None = None) -> Found | None:
+    """The first password there is, None where there is none. `prompt` asks a person, if one is there to ask.
+
+    Raises QuantlabError when the keyring or the credential is there and cannot be read.
+    """
+    if settings.vault_password is not None:
+        return Found(settings.vault_password.get_secret_value(), "VAULT_PASSWORD")
+    for where, read in (("a systemd credential", _credential), ("the keyring", lambda: from_keyring(settings.home))):
+        if password := read():
+            register_secret(password)
+            return Found(password, where)
+    if prompt is None or not sys.stdin.isatty():
+        return None
+    typed = prompt("Vault password: ")
+    register_secret(typed)
+    return Found(typed, "the prompt") if typed else None
+
+
+def ask(words: str) -> str:
+    """A hidden line from the terminal, registered as a secret."""
+    typed = getpass.getpass(words)
+    register_secret(typed)
+    return typed
+
+
+def ask_twice() -> str:
+    """A new password, typed twice. Raises Refused when it is weak, ConfigurationError when the two differ."""
+    first = ask("New vault password: ")
+    check_strength(first)
+    if ask("Again: ") != first:
+        raise ConfigurationError("the two were not the same: nothing was changed")
+    return first
+
+
+# -- the desktop's keyring ------------------------------------------------------------------------------------------
+
+
+def from_keyring(home: Path) -> str | None:
+    """The password that `keep_in_keyring` kept for this home; None where no keyring holds one."""
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:  # a trimmed installation
+        return None
+    if _unsafe(keyring.get_keyring()):
+        return None
+    try:
+        return keyring.get_password(KEYRING_SERVICE, str(home.resolve()))
+    except KeyringError as error:
+        raise QuantlabError(f"the keyring does not answer ({error}): unlock it, or set VAULT_PASSWORD") from None
+
+
+def keep_in_keyring(home: Path, password: str) -> None:
+    """Keep the password in the desktop's keyring, and read it back.
+
+    Raises Refused where only a null or plaintext keyring is there: that would be a file with the password in it.
+    """
+    import keyring
+    from keyring.errors import KeyringError
+
+    backend = keyring.get_keyring()
+    if why := _unsafe(backend):
+        raise Refused(f"no safe keyring here ({why}): leave the password in .env, or use a systemd credential")
+    try:
+        keyring.set_password(KEYRING_SERVICE, str(home.resolve()), password)
+        kept = keyring.get_password(KEYRING_SERVICE, str(home.resolve()))
+    except KeyringError as error:
+        raise QuantlabError(f"the keyring does not take it ({error}): unlock it and try again") from None
+    if kept != password:
+        raise QuantlabError("the keyring did not give back what it was given: the password stays where it was")
+
+
+def _unsafe(backend: Any) -> str | None:
+    """Why a keyring backend must not hold a password, None when it may."""
+    chained = getattr(backend, "backends", None)
+    if chained is not None:  # the chainer takes the first that answers
+        return _unsafe(chained[0]) if chained else "no backend"
+    module, name = type(backend).__module__, type(backend).__name__
+    if module.startswith(("keyring.backends.null", "keyring.backends.fail")):
+        return "no backend"
+    return f"{name} keeps plain text" if "plaintext" in f"{module}.{name}".lower() or "alt.file" in module else None
+
+
+# -- systemd --------------------------------------------------------------------------------------------------------
+
+
+def _credential() -> str | None:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    try:
+        return (Path(folder) / CREDENTIAL_NAME).read_text(encoding="utf-8").rstrip("\r\n") or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise QuantlabError(f"the systemd credential {CREDENTIAL_NAME} cannot be read ({reason})") from None
+
+
+# -- strength -------------------------------------------------------------------------------------------------------
+
+
+def _bits(password: str) -> float:
+    """Shannon's measure over the password's own characters: no judge of a good one, but a repeated one has few."""
+    counts = Counter(password)
+    return -sum(count * math.log2(count / len(password)) for count in counts.values())
+
+
+def _is_sequence(text: str) -> bool:
+    steps = {ord(after) - ord(before) for before, after in itertools.pairwise(text)}
+    return len(steps) <= 1
