@@ -35,6 +35,7 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     root = tmp_path_factory.mktemp("root")
     monkeypatch.setenv("QUANTLAB_ROOT", str(root))
     monkeypatch.setenv("QUANTLAB_HOME", str(root / ".quantlab"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(root / "state"))  # the vault's anchor
 
 
 @pytest.fixture

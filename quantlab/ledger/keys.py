@@ -152,7 +152,7 @@ class KeyStore:
         """The vault's epochs, the current one first; empty without a vault."""
         return self._rows(VaultRow, "ORDER BY state, epoch")
 
-    def keys(self) -> list[KeyRow]:
+    def key_rows(self) -> list[KeyRow]:
         """All keys there ever were, oldest first."""
         return self._rows(KeyRow, "ORDER BY id")
 

@@ -1,4 +1,4 @@
-"""What this machine knows of a vault beside the vault: the highest generation, and the keys that were revoked.
+"""What this machine knows of a vault beside the vault: its newest generation, its headers, the keys that were revoked.
 
 A copy of the database put back over a newer one is whole and consistent; only something outside can tell that it is
 old. The anchor lies in the user's state folder, owner-only, outside QUANTLAB_HOME, one file a vault.
@@ -16,9 +16,10 @@ from quantlab.model.errors import QuantlabError, Refused
 
 
 class Anchor(msgspec.Struct, frozen=True):
-    """The newest generation seen, and the fingerprints of revoked keys."""
+    """The newest generation seen, the digests of its headers, and the fingerprints of revoked keys."""
 
     generation: int = 0
+    headers: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
 
 
@@ -38,15 +39,25 @@ def read_anchor(vault_id: str) -> Anchor:
         return Anchor()
     except (OSError, msgspec.DecodeError) as error:
         raise Refused(
-            f"{path}, which guards against an old copy of the vault, cannot be read ({type(error).__name__}): look "
-            "who changed it; after `quantlab vault list` shows what you expect, remove it"
+            f"{path}, which guards against an old copy of the vault, cannot be read ({type(error).__name__}): find "
+            "out who changed it, then remove it"
         ) from None
 
 
-def raise_anchor(vault_id: str, generation: int = 0, revoked: tuple[str, ...] = ()) -> None:
-    """Remember a generation or a revocation, if it is news. Raises QuantlabError when the folder refuses."""
+def raise_anchor(
+    vault_id: str, generation: int = 0, headers: tuple[str, ...] = (), revoked: tuple[str, ...] = ()
+) -> None:
+    """Remember a generation with its headers, or a revocation, where it is news. Never goes back.
+
+    Raises QuantlabError when the folder refuses.
+    """
     known = read_anchor(vault_id)
-    news = Anchor(max(known.generation, generation), tuple(sorted({*known.revoked, *revoked})))
+    newer = generation >= known.generation and headers
+    news = Anchor(
+        max(known.generation, generation),
+        headers if newer else known.headers,
+        tuple(sorted({*known.revoked, *revoked})),
+    )
     if news == known:
         return
     path = anchor_path(vault_id)

@@ -1,0 +1,428 @@
+"""The vault of one home: keys sealed in the ledger's database, opened by a password.
+
+`Vault.open` verifies everything before it hands anything out, so a vault that opens is whole. Each change is one
+transaction that seals the changed documents anew and raises the generation; the anchor outside follows.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from quantlab.ledger.keys import KeyRow, KeyStore, UseRow, VaultRow
+from quantlab.model.errors import ConfigurationError, NotFound, QuantlabError, Refused
+from quantlab.model.protocols import Signer
+from quantlab.vault.anchor import raise_anchor, read_anchor
+from quantlab.vault.binding import check_all, seal_key, seal_manifest
+from quantlab.vault.credentials import Credential
+from quantlab.vault.errors import NoVault, RolledBack, Tampered, WrongPassword
+from quantlab.vault.header import Unlocked, digest, make_header, rewrapped, unlock
+from quantlab.vault.kdf import DEFAULT_ITERATIONS, Parameters
+from quantlab.vault.locked import open_store
+from quantlab.vault.password import check_strength
+from quantlab.vault.rows import Environment, Seen, after_audit, check_label, check_words, find_key, in_state
+from quantlab.vault.sealing import Sealer
+
+VENUE = "binance"
+
+
+class Vault:
+    """An unlocked vault. Use it as a context manager; nothing secret is in its `repr`."""
+
+    def __init__(self, store: KeyStore, epochs: dict[int, Sealer]) -> None:
+        self._store = store
+        self._epochs = epochs
+        self._credentials: dict[int, Credential] = {}
+        self.rows: tuple[KeyRow, ...] = ()
+        self.generation = 0
+        self.vault_id = ""
+
+    # -- opening ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, home: Path, password: str, *, iterations: int = DEFAULT_ITERATIONS) -> Vault:
+        """Make an empty vault in `home`, and its database where there is none.
+
+        Raises Refused for a weak password and when there is a vault already; ConfigurationError below the floor of
+        iterations.
+        """
+        check_strength(password)
+        parameters = Parameters.fresh(iterations)
+        try:
+            parameters.check()
+        except Tampered:
+            raise ConfigurationError(f"{iterations} iterations are too few or too many: take 600000") from None
+        data = Sealer.fresh()
+        now_ms = _now_ms()
+        header = make_header(
+            password, data, vault_id=secrets.token_hex(8), epoch=1, parameters=parameters, now_ms=now_ms
+        )
+        store = KeyStore.open(home, create=True)
+        try:
+            vault = cls(store, {1: data})
+            with store.alone(), store.transaction():
+                if store.headers():
+                    raise Refused("there is a vault here already: `quantlab vault list` shows it")
+                vault._write([header], (), {1: {}}, 1)
+                store.log(now_ms, "vault made")
+            vault._after()
+            return vault
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def open(cls, home: Path, password: str) -> Vault:
+        """Unlock the vault of `home` and check all that is in it. Costs one key derivation (two while the password is
+        being changed) and some milliseconds. A change of password that was cut short is finished, an old vault's
+        iterations are raised.
+
+        Raises NoVault, WrongPassword, Tampered, RolledBack, each naming what is wrong.
+        """
+        store = open_store(home)
+        try:
+            headers = store.headers()
+            if not headers:
+                raise NoVault("there is no vault here yet: `quantlab vault init` makes one")
+            opened = _unlock_any(headers, password)
+            vault = cls(store, {opened.row.epoch: opened.data})
+            vault._hand_over(headers, opened)
+            vault._load()
+            if opened.row.state == "pending":
+                vault.finish_password_change()
+            elif opened.row.iterations < DEFAULT_ITERATIONS:
+                vault._raise_parameters(opened, password)
+            return vault
+        except BaseException:
+            store.close()
+            raise
+
+    def __enter__(self) -> Vault:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget the keys. Python cannot overwrite its strings: what was in memory may stay until it is reused."""
+        self._epochs.clear()
+        self._credentials.clear()
+        self._store.close()
+
+    def __repr__(self) -> str:
+        return f"Vault({self.vault_id}, generation {self.generation}, {len(self._credentials)} keys)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a vault is not pickled")
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def key(self, label: str) -> KeyRow:
+        """The key that has this label (or this fingerprint) now; else the newest that had it. Raises NotFound."""
+        return find_key(self.rows, label)
+
+    def keys_of(self, environment: str) -> list[KeyRow]:
+        """The keys of an environment that hold a secret: active or locked."""
+        return [row for row in self.rows if row.environment == environment and row.holds_secret]
+
+    def holds(self, row: KeyRow, credential: Credential) -> bool:
+        """Whether `row` holds exactly this pair."""
+        return self._credentials.get(row.id) == credential
+
+    def signer(self, label: str, purpose: str, *, audited: bool = True) -> Signer:
+        """What signs with a key; the use is on disk before it is handed out. `audited=False` is for the audit itself.
+
+        Raises Refused for a key that is locked, NotFound for one that was revoked or replaced.
+        """
+        row = self.key(label)
+        if not row.holds_secret:
+            raise NotFound(f'key "{row.label}" was {row.state}: its secret is gone')
+        if row.state == "locked" and audited:
+            raise Refused(f'key "{row.label}" is locked: {row.state_why}. `quantlab vault audit` tries it again')
+        use = UseRow(
+            key_id=row.id,
+            opened_ms=_now_ms(),
+            machine=platform.node(),
+            pid=os.getpid(),
+            program=_program(),
+            purpose=purpose,
+        )
+        with self._store.transaction():
+            if any(now.id == row.id and not now.holds_secret for now in self._store.key_rows()):
+                raise NotFound(f'key "{row.label}" was revoked just now: its secret is gone')
+            self._store.put(use)
+        return self._credentials[row.id].signer()
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    def add(
+        self, label: str, credential: Credential, environment: Environment, *, seen: Seen | None = None, notes: str = ""
+    ) -> KeyRow:
+        """Take a key in. Without an audit that passed (`seen`) it is locked until there is one.
+
+        Returns its row once it is on disk, read back and decrypted. Raises Refused when the label or the key is known
+        already.
+        """
+        check_label(label)
+        with self._changing("key added", label, environment=environment, fingerprint=credential.fingerprint):
+            self._check_new(label, credential)
+            now_ms = _now_ms()
+            row = after_audit(self._new_row(label, credential, environment, 1, now_ms, notes), seen)
+            self._put([(row, credential)])
+        return self._read_back(row, credential)
+
+    def rotate(self, label: str, credential: Credential, *, seen: Seen | None = None) -> KeyRow:
+        """Put a new pair in the place of a key. The old row is kept, marked replaced; its secret is erased.
+
+        Raises Refused when the new key is one that the vault knows already, NotFound for an unknown label.
+        """
+        old = self.key(label)
+        with self._changing("key rotated", old.label, old=old.fingerprint, new=credential.fingerprint) as removed:
+            old = self.key(label)
+            self._check_new(None, credential)
+            now_ms = _now_ms()
+            row = after_audit(
+                self._new_row(old.label, credential, old.environment, old.generation + 1, now_ms, old.notes), seen
+            )
+            row = msgspec.structs.replace(row, created_ms=old.created_ms, rotated_ms=now_ms)
+            changes: list[tuple[KeyRow, Credential | None]] = [(row, credential)]
+            if old.holds_secret:
+                removed += self._tokens(old.id)
+                gone = in_state(old, "replaced", f"by {credential.fingerprint}", now_ms)
+                changes.insert(0, (gone, None))
+            self._put(changes)
+        return self._read_back(row, credential)
+
+    def record_audit(self, label: str, seen: Seen) -> KeyRow:
+        """Keep what an audit found. Refusals lock the key; an audit that passed unlocks it."""
+        with self._changing("key audited", label, status=seen.status, refusals=seen.refusals):
+            old = self._holding(label)
+            row = after_audit(old, seen)
+            self._put([(row, self._credentials[old.id])])
+        return self.key(row.fingerprint)
+
+    def lock(self, label: str, why: str) -> KeyRow:
+        """Keep a key from being used until an audit passes."""
+        with self._changing("key locked", label, why=why):
+            old = self._holding(label)
+            self._put([(in_state(old, "locked", why, _now_ms()), self._credentials[old.id])])
+        return self.key(old.fingerprint)
+
+    def note(self, label: str, notes: str) -> None:
+        """Change the words that the user keeps with a key. Raises Refused when they look like a secret."""
+        check_words("notes", notes)
+        row = self.key(label)
+        with self._store.alone(), self._store.transaction():
+            self._store.put(msgspec.structs.replace(row, notes=notes))
+        self._load()
+
+    # -- the password -----------------------------------------------------------------------------------------------
+
+    def begin_password_change(self, password: str) -> None:
+        """First phase: the vault opens with the old and with the new password, each with a data key of its own.
+
+        Between the phases the new password is written to where it lives. `finish_password_change` ends it, or the next
+        opening with the new password. Raises Refused for a weak password.
+        """
+        check_strength(password)
+        current = next(row for row in self._store.headers() if row.state == "current")
+        data = Sealer.fresh()
+        header = make_header(
+            password,
+            data,
+            vault_id=self.vault_id,
+            epoch=current.epoch + 1,
+            parameters=Parameters.fresh(),
+            now_ms=_now_ms(),
+        )
+        with self._changing("password change begun") as removed:
+            for epoch in [epoch for epoch in self._epochs if epoch != current.epoch]:  # one that was cut short
+                removed += list(self._store.documents(epoch).values())
+                self._store.drop_epoch(epoch)
+                del self._epochs[epoch]
+            handover = self._epochs[current.epoch].wrap(data)
+            self._store.put(msgspec.structs.replace(header, state="pending", handover=handover))
+            self._epochs[header.epoch] = data
+            holding = [(row, self._credentials[row.id]) for row in self.rows if row.holds_secret]
+            for row, credential in holding:
+                self._store.put_document(row.id, header.epoch, seal_key(row, credential, header.epoch, data))
+            self._put([])
+
+    def finish_password_change(self) -> bool:
+        """Second phase: the old password opens nothing any more, and its bytes are in neither database nor log.
+
+        Returns False when another process reads the old state just now, so that the log still holds it: the next
+        change of the vault empties it. Does nothing when no change is under way.
+        """
+        headers = self._store.headers()
+        if len(headers) == 1:
+            return True
+        with self._changing("password changed") as removed:
+            headers = self._store.headers()
+            if len(headers) > 1:
+                old, new = headers
+                removed += [old.verifier, old.wrapped_key, old.manifest, *self._store.documents(old.epoch).values()]
+                self._store.drop_epoch(old.epoch)
+                self._epochs.pop(old.epoch, None)
+                self._store.put(msgspec.structs.replace(new, state="current", handover=None, changed_ms=_now_ms()))
+                self._put([])
+        return self._clean
+
+    def _raise_parameters(self, opened: Unlocked, password: str) -> None:
+        """Give an old vault's header today's iterations and a new salt."""
+        row = rewrapped(opened, password, Parameters.fresh())
+        detail: dict[str, object] = {"before": opened.row.iterations, "now": row.iterations}
+        with self._changing("iterations raised", None, **detail) as removed:
+            now = next((now for now in self._store.headers() if now.epoch == row.epoch), None)
+            if now is not None and now.salt == opened.row.salt:
+                removed += [now.verifier, now.wrapped_key]
+                self._store.put(msgspec.structs.replace(row, manifest=now.manifest, generation=now.generation))
+                self._put([])
+
+    # -- how a change is made ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self, kind: str, label: str | None = None, **detail: object) -> Iterator[list[str]]:
+        """One change: alone, on a state read and checked inside its transaction, erased afterwards what it removed."""
+        removed: list[str] = []
+        with self._store.alone():
+            with self._store.transaction():
+                self._load()
+                yield removed
+                self._store.log(_now_ms(), kind, label, **detail)
+            self._after(removed)
+
+    def _put(self, changes: Sequence[tuple[KeyRow, Credential | None]]) -> None:
+        """Write rows with their documents (None: the secret goes), and manifests of the next generation."""
+        for row, credential in changes:
+            self._store.put(row)
+            if credential is None:
+                self._store.drop_documents([row.id])
+            else:
+                for epoch, data in self._epochs.items():
+                    self._store.put_document(row.id, epoch, seal_key(row, credential, epoch, data))
+        revoked = [row.id for row in self._store.key_rows() if not row.holds_secret]
+        self._store.drop_documents(revoked)
+        headers = [header for header in self._store.headers() if header.epoch in self._epochs]
+        tokens = {header.epoch: self._store.documents(header.epoch) for header in headers}
+        self._write(headers, self._store.key_rows(), tokens, self.generation + 1)
+
+    def _write(
+        self, headers: Sequence[VaultRow], rows: Sequence[KeyRow], tokens: dict[int, dict[int, str]], generation: int
+    ) -> None:
+        for header in headers:
+            numbered = msgspec.structs.replace(header, generation=generation)
+            manifest = seal_manifest(numbered, rows, tokens[header.epoch], self._epochs[header.epoch])
+            self._store.put(msgspec.structs.replace(numbered, manifest=manifest))
+
+    def _after(self, removed: Sequence[str] = ()) -> None:
+        """After a commit: read it back and check it, move the anchor, erase what was removed."""
+        self._load()
+        headers = self._store.headers()
+        raise_anchor(self.vault_id, self.generation, tuple(digest(row) for row in headers))
+        self._clean = self._store.scrub(removed)
+
+    def _load(self) -> None:
+        """Read everything anew and check that it belongs together."""
+        headers = self._store.headers()
+        rows = self._store.key_rows()
+        ours = [header for header in headers if header.epoch in self._epochs]
+        if not ours:
+            raise QuantlabError("the vault's password was changed meanwhile: open it again with the new one")
+        known = read_anchor(ours[0].vault_id)
+        for header in ours:
+            tokens = self._store.documents(header.epoch)
+            self._credentials = check_all(header, rows, tokens, self._epochs[header.epoch], known)
+        self.rows, self.generation, self.vault_id = tuple(rows), ours[0].generation, ours[0].vault_id
+
+    def _hand_over(self, headers: Sequence[VaultRow], opened: Unlocked) -> None:
+        """With the old password while it is being changed: the new data key too, so that no change misses it."""
+        for row in headers:
+            if row.epoch not in self._epochs and row.handover is not None and opened.row.state == "current":
+                self._epochs[row.epoch] = opened.data.unwrap(row.handover, "the vault's header")
+
+    def _check_new(self, label: str | None, credential: Credential) -> None:
+        for row in self.rows:
+            if row.fingerprint == credential.fingerprint:
+                raise Refused(
+                    f'this key ({row.fingerprint}) is known already as "{row.label}" ({row.environment}, {row.state}): '
+                    "one key has one label"
+                )
+            if row.label == label and row.holds_secret:
+                raise Refused(
+                    f'label "{label}" has a key already: `quantlab vault rotate` puts a new pair in its place'
+                )
+
+    def _new_row(
+        self, label: str, credential: Credential, environment: str, generation: int, now_ms: int, notes: str
+    ) -> KeyRow:
+        check_words("notes", notes)
+        return KeyRow(
+            id=max((row.id for row in self.rows), default=0) + 1,
+            label=label,
+            venue=VENUE,
+            environment=environment,
+            fingerprint=credential.fingerprint,
+            type=credential.type,
+            generation=generation,
+            state="locked",
+            state_why="not audited yet",
+            state_ms=now_ms,
+            created_ms=now_ms,
+            notes=notes,
+        )
+
+    def _holding(self, label: str) -> KeyRow:
+        row = self.key(label)
+        if not row.holds_secret:
+            raise NotFound(f'key "{row.label}" was {row.state}: its secret is gone')
+        return row
+
+    def _read_back(self, row: KeyRow, credential: Credential) -> KeyRow:
+        found = self.key(row.fingerprint)
+        if not self.holds(found, credential):  # `_after` decrypted it from the database
+            raise QuantlabError(f'key "{row.label}" did not come back from the database as it went in: add it again')
+        return found
+
+    def _tokens(self, key_id: int) -> list[str]:
+        return [tokens[key_id] for epoch in self._epochs if key_id in (tokens := self._store.documents(epoch))]
+
+    _clean = True
+
+
+def _unlock_any(headers: Sequence[VaultRow], password: str) -> Unlocked:
+    """The header that the password opens, the current one first."""
+    known = read_anchor(headers[0].vault_id)
+    for header in headers:
+        try:
+            return unlock(header, password)
+        except WrongPassword:
+            continue
+    newest = max(header.generation for header in headers)
+    if newest < known.generation:
+        raise RolledBack(
+            f"this vault is of generation {newest}, this machine has seen {known.generation}: an old copy was put back "
+            "(its password may be an older one too). `quantlab vault restore` takes a backup in"
+        )
+    if known.headers and not any(digest(header) in known.headers for header in headers):
+        raise Tampered("the vault's header was changed outside quantlab: restore the vault from a backup")
+    raise WrongPassword("this is not the vault's password: nothing was decrypted. VAULT_PASSWORD in .env, or type it")
+
+
+def _program() -> str:
+    """The command, without its arguments: those may be anything."""
+    verb = next((word for word in sys.argv[1:2] if re.fullmatch(r"[a-z]{2,16}", word)), "")
+    return f"{Path(sys.argv[0]).name} {verb}".strip()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
