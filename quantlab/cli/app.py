@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from quantlab.cli import vault as vault_commands
+from quantlab.cli.output import Json, emit
 from quantlab.model.errors import ConfigurationError
 
 app = typer.Typer(
@@ -22,8 +23,8 @@ app = typer.Typer(
     epilog="Every command takes --debug. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused for "
     "safety, 4 exchange unreachable, 5 nothing found, 130 interrupted.",
 )
+app.add_typer(vault_commands.app)
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 Hours = Annotated[float | None, typer.Option(help="Hours of market time.", min=0.01)]
@@ -61,7 +62,7 @@ def demo(
         fleet=fleet,
         quiet=as_json,
     )
-    _print(summary, as_json, lambda: None)
+    emit(summary, as_json)
 
 
 @app.command()
@@ -96,7 +97,7 @@ def run(
         quiet=as_json,
     )
     result = runs.run_here(options) if foreground else runs.start(options, sys.argv[1:])
-    _print(result, as_json, lambda: None)
+    emit(result, as_json)
     if result.get("ended") == "SIGINT":
         raise KeyboardInterrupt
 
@@ -107,7 +108,7 @@ def status(as_json: Json = False) -> None:
     from quantlab.cli import runs
 
     result = runs.status()
-    _print(result, as_json, lambda: runs.print_status(result))
+    emit(result, as_json, lambda: runs.print_status(result))
 
 
 @app.command()
@@ -121,7 +122,7 @@ def stop(
     from quantlab.cli import runs
 
     result = runs.stop(kill=kill)
-    _print(result, as_json, lambda: print(f"run {result['run_id']} {result['state']}"))
+    emit(result, as_json, lambda: print(f"run {result['run_id']} {result['state']}"))
 
 
 @app.command()
@@ -133,7 +134,7 @@ def report(
     from quantlab.cli import runs
 
     path = runs.make_report(run or [])
-    _print({"report": str(path)}, as_json, lambda: print(path))
+    emit({"report": str(path)}, as_json, lambda: print(path))
 
 
 @app.command()
@@ -146,7 +147,7 @@ def verify(
     from quantlab.cli import check
 
     result = check.verify(run, egress_only=egress)
-    _print(result, as_json, lambda: check.print_verdict(result))
+    emit(result, as_json, lambda: check.print_verdict(result))
     if not result["ok"]:
         raise typer.Exit(1)
 
@@ -219,13 +220,6 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     print(installed("quantlab"))
-
-
-def _print(result: Any, as_json: bool, otherwise: Any) -> None:
-    if as_json:
-        print(json.dumps(result, indent=2))
-    else:
-        otherwise()
 
 
 def _speed(text: str) -> float | None:

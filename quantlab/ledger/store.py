@@ -150,6 +150,10 @@ class Ledger:
         marks = ",".join("?" * len(values))
         self._connection.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", values)
 
+    def log_egress(self, entry: Mapping[str, Any]) -> None:
+        """Write down a request that left outside of any run: an audit of a key. On disk when it returns."""
+        self._insert("egress", {"run_id": None, **entry})
+
     # -- runs -------------------------------------------------------------------------------------------------------
 
     def run_ids(self) -> list[str]:

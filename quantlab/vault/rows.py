@@ -17,7 +17,8 @@ Environment = Literal["mainnet", "testnet", "replay"]
 ENVIRONMENTS: tuple[Environment, ...] = ("mainnet", "testnet", "replay")
 #: How an audit ends. Only PASSED lets a key be used; NOT_AUDITABLE does on the testnet.
 PASSED, NOT_AUDITABLE, UNREACHABLE = "passed", "not auditable", "unreachable"
-_LABEL = re.compile(r"[^\x00-\x1f\x7f\"]{1,60}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+_LONGEST_LABEL = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Seen:
     address: str | None = None
     #: Why the key must not be used; empty when it may.
     refusals: tuple[str, ...] = ()
+    #: What else is worth saying, such as why there was no answer.
+    detail: str = ""
 
 
 def find_key(rows: Sequence[KeyRow], label: str) -> KeyRow:
@@ -44,9 +47,14 @@ def find_key(rows: Sequence[KeyRow], label: str) -> KeyRow:
 
 
 def check_label(label: str) -> None:
-    """Raise ConfigurationError for a label that cannot be shown, Refused for one that looks like a secret."""
-    if not _LABEL.fullmatch(label) or label != label.strip():
-        raise ConfigurationError("a label has 1 to 60 characters, no quotes, no line ends: such as Paper Trading")
+    """Raise ConfigurationError for a label that cannot be shown or reads like a fingerprint, Refused for one that looks
+    like a secret."""
+    shown = label.isprintable() and '"' not in label and label == label.strip()
+    if not shown or not 1 <= len(label) <= _LONGEST_LABEL or _FINGERPRINT.fullmatch(label):
+        raise ConfigurationError(
+            f"a label has 1 to {_LONGEST_LABEL} characters, no quotes, no line ends, and is no fingerprint: such as "
+            "Paper Trading"
+        )
     check_words("label", label)
 
 

@@ -1,0 +1,154 @@
+"""What the commands about keys do beyond the vault itself: `.env`, the running engine, files, the sweep."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from quantlab.model import NotFound, QuantlabError
+from quantlab.settings import Settings
+from quantlab.vault import NoVault, Vault, password
+from quantlab.vault.backup import known_backups
+from quantlab.vault.envfile import put
+from quantlab.vault.intake import Intake, environment_of, pair_of, take_in
+from quantlab.vault.inventory import inventory
+from quantlab.vault.opening import open_vault
+
+_COLUMNS = (
+    "label venue environment fingerprint type state state_why created last_rotated last_audited audit permissions "
+    "ip_restricted address notes used_by"
+).split()
+
+
+def import_pair(chosen: Settings, *, label: str | None = None) -> Intake | None:
+    """Move the pair of the settings into the vault, which is made where there is none. None without a pair.
+
+    Raises Refused without a password, ConfigurationError for half a pair.
+    """
+    from quantlab.exchange.custody import Custodian
+
+    credential, environment = pair_of(chosen), environment_of(chosen)
+    if credential is None or environment is None:
+        return None
+    try:
+        vault = open_vault(chosen, prompt=password.ask)
+    except NoVault:
+        found = password.find_password(chosen, prompt=password.ask)
+        if found is None:
+            raise QuantlabError(
+                "the keys in .env are not encrypted: put VAULT_PASSWORD beside them, or type `quantlab vault init "
+                "--generate`"
+            ) from None
+        vault = Vault.create(chosen.home, found.password)
+    with vault:
+        return take_in(vault, credential, environment, Custodian(chosen).audit, chosen.root / ".env", label=label)
+
+
+def keep_password(chosen: Settings, secret: str, *, keyring: bool, generated: bool) -> str:
+    """Keep a new password where it was asked for; returns where, in words. A typed one is kept by whoever typed it,
+    unless `.env` holds one already."""
+    if keyring:
+        password.keep_in_keyring(chosen.home, secret)
+        return "the keyring"
+    env = chosen.root / ".env"
+    if generated or _is_in(env):
+        if not env.exists():
+            os.close(os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        put(env, "VAULT_PASSWORD", secret)
+        return "VAULT_PASSWORD in .env"
+    return "your head: type it when asked, or put VAULT_PASSWORD into .env"
+
+
+def change_password(
+    chosen: Settings, vault: Vault, secret: str, *, keyring: bool, generated: bool
+) -> dict[str, Any]:
+    """Both phases, and the new password's home between them: whenever this is cut short, old or new opens."""
+    epoch_before = {row.path for row in known_backups(chosen.home)}
+    vault.begin_password_change(secret)
+    where = keep_password(chosen, secret, keyring=keyring, generated=generated)
+    erased = vault.finish_password_change()
+    return {"password": where, "erased": erased, "old_copies": sorted(epoch_before)}
+
+
+def tell_engine(home: Path) -> str:
+    """Have a running engine look at its keys again, now; returns what it said, in words. Nothing where none runs."""
+    from quantlab.fleet.control import send
+    from quantlab.fleet.process import running
+
+    engine = running(home)
+    if engine is None:
+        return ""
+    try:
+        answer = send(home, "keys", timeout_s=30.0)
+    except QuantlabError as error:
+        return f'run "{engine.run_id}" did not take the change: {error}'
+    keys = answer.get("keys") or {}
+    if keys.get("alerts"):
+        return f'run "{engine.run_id}": {"; ".join(keys["alerts"])}'
+    names = ", ".join(f'"{key["label"]}" ({key["fingerprint"]})' for key in keys.get("keys", ()))
+    return f'run "{engine.run_id}" uses {names} now' if names else f'run "{engine.run_id}" uses no key'
+
+
+def write_inventory(home: Path, path: Path) -> int:
+    """Write the inventory as JSON, CSV or HTML, by the file's suffix; "-" prints JSON. Returns the number of keys."""
+    entries = inventory(home)
+    suffix = ".json" if str(path) == "-" else path.suffix.lower()
+    if suffix == ".json":
+        text = json.dumps(entries, indent=2) + "\n"
+    elif suffix == ".csv":
+        text = _csv(entries)
+    elif suffix in (".html", ".htm"):
+        text = _html(entries)
+    else:
+        raise NotFound(f'no format for "{path.suffix}": give a .json, .csv or .html file')
+    if str(path) == "-":
+        print(text, end="")
+    else:
+        path.write_text(text, encoding="utf-8")
+    return len(entries)
+
+
+def run_sweep(chosen: Settings, paths: list[Path], *, quiet: bool) -> dict[str, Any]:
+    """Sweep for the secrets that this home has. Raises NotFound when there are none to look for."""
+    from quantlab.vault.sweep import known_secrets, sweep_for_user
+
+    secrets = known_secrets(chosen)
+    if not secrets:
+        raise NotFound("no secret to look for: no vault, no .env")
+    return sweep_for_user(chosen, secrets, paths, out=None if quiet else sys.stderr)
+
+
+def _is_in(env: Path) -> bool:
+    return env.is_file() and "VAULT_PASSWORD" in env.read_text(encoding="utf-8-sig")
+
+
+def _flat(entry: dict[str, Any]) -> list[str]:
+    users = "; ".join(f"{use['machine']} {use['program']} {use['last']}" for use in entry["used_by"])
+    plain = entry | {"permissions": ", ".join(entry["permissions"] or ()), "used_by": users}
+    return ["" if plain[name] is None else str(plain[name]) for name in _COLUMNS]
+
+
+def _csv(entries: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    writer.writerows(map(_flat, entries))
+    return text.getvalue()
+
+
+def _html(entries: list[dict[str, Any]]) -> str:
+    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in _COLUMNS)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in _flat(entry)) + "</tr>" for entry in entries
+    )
+    style = "body{font:14px sans-serif}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px}"
+    return (
+        f'<!doctype html><meta charset="utf-8"><title>Keys</title><style>{style}</style>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>\n"
+    )
