@@ -34,7 +34,8 @@ def revoke(home: Path, labels: Sequence[str] | None, why: str) -> list[KeyRow]:
     """Mark keys as revoked and erase their secrets; all of them when `labels` is None. Needs no password: who can
     write the database could delete it anyway, and in an emergency nobody should have to look for one.
 
-    Returns the rows that were revoked. Raises NotFound for a label that is not there, NoVault without a vault.
+    Returns the rows that were revoked. Raises NotFound for a label that is not there, NoVault without a vault; Refused
+    or QuantlabError when the anchor beside the vault refuses, after the secrets were erased.
     """
     now_ms = time.time_ns() // 1_000_000
     with open_store(home) as store:
@@ -52,6 +53,10 @@ def revoke(home: Path, labels: Sequence[str] | None, why: str) -> list[KeyRow]:
                 store.put(row)
                 store.log(now_ms, "key revoked", row.label, fingerprint=row.fingerprint, why=why)
             store.drop_documents([row.id for row in chosen])
-        raise_anchor(headers[0].vault_id, revoked=tuple(row.fingerprint for row in chosen))
-        store.scrub(removed)
+        # Those that were revoked before, too: that revocation may have been cut short before it came to this line.
+        gone = [row for row in wanted if row.state == "revoked"] + chosen
+        try:
+            raise_anchor(headers[0].vault_id, revoked=tuple(row.fingerprint for row in gone))
+        finally:
+            store.scrub(removed)
     return chosen
