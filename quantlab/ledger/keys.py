@@ -26,6 +26,8 @@ HOLDING = ("active", "locked")
 
 #: How long another process may take over its change of the vault.
 _LOCK_WAIT_S = 30.0
+#: How long one that reads an old state may keep the log from being emptied; the next change tries again.
+_SCRUB_WAIT_MS = 1_000
 _CHUNK = 1 << 20
 
 
@@ -159,7 +161,9 @@ class KeyStore:
     def documents(self, epoch: int) -> dict[int, str]:
         """Sealed documents by key id."""
         rows = self._read("SELECT key_id, token FROM key_documents WHERE epoch = ?", (epoch,))
-        return {int(key_id): str(token) for key_id, token in rows}
+        if any(type(key_id) is not int or type(token) is not str for key_id, token in rows):
+            raise Refused("a row of the table key_documents is not what quantlab wrote: restore it from a backup")
+        return dict(rows)
 
     def uses(self) -> list[UseRow]:
         return self._rows(UseRow, "ORDER BY id")
@@ -175,7 +179,10 @@ class KeyStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """All reads inside see the same moment."""
+        """All reads inside see the same moment. Inside a transaction they do anyway."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._connection.execute("BEGIN")
         try:
             yield
@@ -251,19 +258,27 @@ class KeyStore:
         """Remember what happened to the keys. `detail` never holds a secret."""
         self.put(CustodyRow(wall_ms=wall_ms, kind=kind, label=label, detail=msgspec.json.encode(detail).decode()))
 
-    def scrub(self, removed: Iterable[str] = ()) -> bool:
+    def scrub(self, removed: Iterable[str] = (), *, wait_ms: int = _SCRUB_WAIT_MS) -> bool:
         """Make sure that `removed` (old tokens) stand neither in the database nor in its write-ahead log.
 
         Returns False when another process reads an old state just now, so that the log cannot be emptied: the next
         change of the vault tries again.
         """
-        busy = self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
         needles = [token.encode() for token in removed]
         files = [self.path, Path(f"{self.path}-wal")]
-        if busy or not any(_holds(file, needles) for file in files):
-            return not busy
-        self._connection.execute("VACUUM")  # bytes that a page kept when its cells moved
-        self._read("PRAGMA wal_checkpoint(TRUNCATE)")
+        patience_ms = self._read("PRAGMA busy_timeout")[0][0]
+        self._read(f"PRAGMA busy_timeout={wait_ms}")
+        try:
+            if self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+                return False
+            if not needles or not any(_holds(file, needles) for file in files):
+                return True
+            self._connection.execute("VACUUM")  # bytes that a page kept when its cells moved
+            self._read("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (sqlite3.Error, Refused):  # a process that writes; what was changed is safe, only not yet erased
+            return False
+        finally:
+            self._read(f"PRAGMA busy_timeout={patience_ms}")
         return not any(_holds(file, needles) for file in files)
 
     # -- rows -------------------------------------------------------------------------------------------------------
@@ -288,10 +303,16 @@ def _row(kind: type[Row], values: Mapping[str, Any]) -> Row:
             plain["permissions"] = msgspec.json.decode(plain["permissions"])
         if kind is KeyRow and plain["ip_restricted"] in (0, 1):
             plain["ip_restricted"] = bool(plain["ip_restricted"])
-        return msgspec.convert(plain, kind, builtin_types=(bytes,))
-    except (msgspec.ValidationError, msgspec.DecodeError, TypeError) as error:
-        which = next((f' "{plain[name]}"' for name in ("label", "name") if isinstance(plain.get(name), str)), "")
-        raise Refused(f"a row of the table {_TABLES[kind]}{which} is not what quantlab wrote ({error})") from None
+        row = msgspec.convert(plain, kind, builtin_types=(bytes,))
+        if isinstance(row, KeyRow) and not row.label.isprintable():
+            raise msgspec.ValidationError("its label cannot be shown")
+        return row
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError) as error:
+        which = next((f" {plain[name]!r}" for name in ("label", "name") if isinstance(plain.get(name), str)), "")
+        reason = " ".join(str(error).split())  # it may repeat what somebody else wrote
+        raise Refused(
+            f"a row of the table {_TABLES[kind]}{which} is not what quantlab wrote ({reason}): restore it from a backup"
+        ) from None
 
 
 def _locked(descriptor: int) -> bool:
