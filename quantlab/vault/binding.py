@@ -57,11 +57,26 @@ def open_key(row: KeyRow, token: str, epoch: int, data: Sealer) -> Credential:
     return credential
 
 
+def check_headers(headers: Sequence[VaultRow]) -> None:
+    """Raise Tampered unless there is one current header, and beside it at most the one that is to follow it.
+
+    Looks at what anybody could write, so that nothing else makes the reader derive keys without end; the manifests
+    say whether it is true.
+    """
+    states = [header.state for header in headers]
+    current, pending = headers[0], headers[-1]
+    if states == ["current"] and current.handover is None:
+        return
+    followed = pending.epoch == current.epoch + 1 and pending.vault_id == current.vault_id
+    if states == ["current", "pending"] and followed and current.handover is None and pending.handover is not None:
+        return
+    raise Tampered("the vault's headers do not belong together: restore the vault from a backup")
+
+
 def seal_manifest(header: VaultRow, rows: Sequence[KeyRow], tokens: Mapping[int, str], data: Sealer) -> str:
-    """The manifest of a generation: which keys hold a secret, and the digest of each one's document."""
+    """The manifest of a generation: what its header says, which keys hold a secret, each document's digest."""
     listed = {str(row.id): [row.label, _digest(tokens[row.id])] for row in rows if row.holds_secret}
-    claims = {"vault_id": header.vault_id, "epoch": header.epoch, "generation": header.generation}
-    return data.seal({"version": _VERSION, **claims, "keys": listed})
+    return data.seal({"version": _VERSION, **_claims(header), "keys": listed})
 
 
 def check_all(
@@ -73,10 +88,12 @@ def check_all(
     RolledBack for a vault older than `known`, Tampered naming what was changed otherwise.
     """
     manifest = data.open(header.manifest, "the vault's manifest")
-    if manifest.get("vault_id") != header.vault_id or manifest.get("epoch") != header.epoch:
-        raise Tampered("the vault's manifest is another vault's: restore the vault from a backup")
-    if manifest.get("generation") != header.generation:
-        raise Tampered("the vault's generation was changed outside quantlab: restore the vault from a backup")
+    for name, value in _claims(header).items():
+        if manifest.get(name) != value:
+            raise Tampered(
+                f"the vault's header says {name} {value!r}, its manifest {manifest.get(name)!r}: one of them was "
+                "changed or put back outside quantlab, restore the vault from a backup"
+            )
     if header.generation < known.generation:
         raise RolledBack(
             f"this vault is of generation {header.generation}, this machine has seen {known.generation}: an old copy "
@@ -104,6 +121,12 @@ def check_all(
             )
         found[row.id] = open_key(row, token, header.epoch, data)
     return found
+
+
+def _claims(header: VaultRow) -> dict[str, Any]:
+    """What the manifest repeats of its header. The rest binds itself: the verifier to the password, the data key to
+    both."""
+    return {name: getattr(header, name) for name in ("vault_id", "epoch", "state", "generation")}
 
 
 def _bound(row: KeyRow) -> dict[str, Any]:

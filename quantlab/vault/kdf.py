@@ -42,7 +42,7 @@ class Parameters:
     def check(self) -> None:
         """Raise Tampered for what quantlab never writes: another algorithm, too few or absurdly many iterations."""
         if self.kdf != NAME:
-            raise Tampered(f'the vault names the key derivation "{self.kdf[:40]}", quantlab knows {NAME} only')
+            raise Tampered(f"the vault names the key derivation {self.kdf[:40]!r}, quantlab knows {NAME} only")
         if not FLOOR_ITERATIONS <= self.iterations <= CEILING_ITERATIONS:
             raise Tampered(
                 f"the vault names {self.iterations} iterations; {FLOOR_ITERATIONS} to {CEILING_ITERATIONS} are "

@@ -22,7 +22,7 @@ from quantlab.ledger.keys import KeyRow, KeyStore, UseRow, VaultRow
 from quantlab.model.errors import ConfigurationError, NotFound, QuantlabError, Refused
 from quantlab.model.protocols import Signer
 from quantlab.vault.anchor import raise_anchor, read_anchor
-from quantlab.vault.binding import check_all, seal_key, seal_manifest
+from quantlab.vault.binding import check_all, check_headers, seal_key, seal_manifest
 from quantlab.vault.credentials import Credential
 from quantlab.vault.errors import NoVault, RolledBack, Tampered, WrongPassword
 from quantlab.vault.header import Unlocked, digest, make_header, rewrapped, unlock
@@ -42,6 +42,8 @@ class Vault:
         self._store = store
         self._epochs = epochs
         self._credentials: dict[int, Credential] = {}
+        self._headers: list[VaultRow] = []
+        self._pending: str | None = None  # the verifier of the header whose change of password is ours to finish
         self.rows: tuple[KeyRow, ...] = ()
         self.generation = 0
         self.vault_id = ""
@@ -69,9 +71,12 @@ class Vault:
         store = KeyStore.open(home, create=True)
         try:
             vault = cls(store, {1: data})
+            vault.vault_id = header.vault_id
             with store.alone(), store.transaction():
                 if store.headers():
                     raise Refused("there is a vault here already: `quantlab vault list` shows it")
+                if store.key_rows():
+                    raise Tampered("there are keys here whose vault was removed: restore the vault from a backup")
                 vault._write([header], (), {1: {}}, 1)
                 store.log(now_ms, "vault made")
             vault._after()
@@ -91,16 +96,23 @@ class Vault:
         store = open_store(home)
         try:
             headers = store.headers()
+            if not headers and store.key_rows():
+                raise Tampered("the vault's header was removed outside quantlab: restore the vault from a backup")
             if not headers:
                 raise NoVault("there is no vault here yet: `quantlab vault init` makes one")
+            check_headers(headers)
             opened = _unlock_any(headers, password)
             vault = cls(store, {opened.row.epoch: opened.data})
-            vault._hand_over(headers, opened)
+            vault.vault_id = opened.row.vault_id
             vault._load()
             if opened.row.state == "pending":
+                vault._pending = opened.row.verifier
                 vault.finish_password_change()
             elif opened.row.iterations < DEFAULT_ITERATIONS:
                 vault._raise_parameters(opened, password)
+            else:  # what a change that was cut short may have left undone
+                vault._remember()
+                vault._clean = store.scrub(wait_ms=0)
             return vault
         except BaseException:
             store.close()
@@ -141,24 +153,22 @@ class Vault:
     def signer(self, label: str, purpose: str, *, audited: bool = True) -> Signer:
         """What signs with a key; the use is on disk before it is handed out. `audited=False` is for the audit itself.
 
-        Raises Refused for a key that is locked, NotFound for one that was revoked or replaced.
+        What other processes did meanwhile counts: a lock, a revocation, a rotation. Raises Refused for a key that is
+        locked, NotFound for one that was revoked or replaced.
         """
-        row = self.key(label)
-        if not row.holds_secret:
-            raise NotFound(f'key "{row.label}" was {row.state}: its secret is gone')
-        if row.state == "locked" and audited:
-            raise Refused(f'key "{row.label}" is locked: {row.state_why}. `quantlab vault audit` tries it again')
-        use = UseRow(
-            key_id=row.id,
-            opened_ms=_now_ms(),
-            machine=platform.node(),
-            pid=os.getpid(),
-            program=_program(),
-            purpose=purpose,
-        )
         with self._store.transaction():
-            if any(now.id == row.id and not now.holds_secret for now in self._store.key_rows()):
-                raise NotFound(f'key "{row.label}" was revoked just now: its secret is gone')
+            self._load()
+            row = self._holding(label)
+            if row.state == "locked" and audited:
+                raise Refused(f'key "{row.label}" is locked: {row.state_why}. `quantlab vault audit` tries it again')
+            use = UseRow(
+                key_id=row.id,
+                opened_ms=_now_ms(),
+                machine=platform.node(),
+                pid=os.getpid(),
+                program=_program(),
+                purpose=purpose,
+            )
             self._store.put(use)
         return self._credentials[row.id].signer()
 
@@ -188,7 +198,7 @@ class Vault:
         old = self.key(label)
         with self._changing("key rotated", old.label, old=old.fingerprint, new=credential.fingerprint) as removed:
             old = self.key(label)
-            self._check_new(None, credential)
+            self._check_new(None if old.holds_secret else old.label, credential)
             now_ms = _now_ms()
             row = after_audit(
                 self._new_row(old.label, credential, old.environment, old.generation + 1, now_ms, old.notes), seen
@@ -203,26 +213,29 @@ class Vault:
         return self._read_back(row, credential)
 
     def record_audit(self, label: str, seen: Seen) -> KeyRow:
-        """Keep what an audit found. Refusals lock the key; an audit that passed unlocks it."""
-        with self._changing("key audited", label, status=seen.status, refusals=seen.refusals):
+        """Keep what an audit found. Refusals lock the key; an audit that passed unlocks it, unless the key was locked
+        after the audit looked."""
+        with self._changing("key audited", label, status=seen.status, refusals=seen.refusals) as removed:
             old = self._holding(label)
             row = after_audit(old, seen)
-            self._put([(row, self._credentials[old.id])])
+            if row.state == "active" and old.state == "locked" and seen.checked_ms < old.state_ms:
+                row = old
+            self._reseal(row, removed)
         return self.key(row.fingerprint)
 
     def lock(self, label: str, why: str) -> KeyRow:
         """Keep a key from being used until an audit passes."""
-        with self._changing("key locked", label, why=why):
+        with self._changing("key locked", label, why=why) as removed:
             old = self._holding(label)
-            self._put([(in_state(old, "locked", why, _now_ms()), self._credentials[old.id])])
+            self._reseal(in_state(old, "locked", why, _now_ms()), removed)
         return self.key(old.fingerprint)
 
     def note(self, label: str, notes: str) -> None:
         """Change the words that the user keeps with a key. Raises Refused when they look like a secret."""
         check_words("notes", notes)
-        row = self.key(label)
         with self._store.alone(), self._store.transaction():
-            self._store.put(msgspec.structs.replace(row, notes=notes))
+            self._load()
+            self._store.put(msgspec.structs.replace(self.key(label), notes=notes))
         self._load()
 
     # -- the password -----------------------------------------------------------------------------------------------
@@ -245,10 +258,8 @@ class Vault:
             now_ms=_now_ms(),
         )
         with self._changing("password change begun") as removed:
-            for epoch in [epoch for epoch in self._epochs if epoch != current.epoch]:  # one that was cut short
-                removed += list(self._store.documents(epoch).values())
-                self._store.drop_epoch(epoch)
-                del self._epochs[epoch]
+            for old in self._headers[1:]:  # one that was cut short
+                removed += self._drop(old)
             handover = self._epochs[current.epoch].wrap(data)
             self._store.put(msgspec.structs.replace(header, state="pending", handover=handover))
             self._epochs[header.epoch] = data
@@ -256,25 +267,27 @@ class Vault:
             for row, credential in holding:
                 self._store.put_document(row.id, header.epoch, seal_key(row, credential, header.epoch, data))
             self._put([])
+        self._pending = header.verifier
 
     def finish_password_change(self) -> bool:
         """Second phase: the old password opens nothing any more, and its bytes are in neither database nor log.
 
         Returns False when another process reads the old state just now, so that the log still holds it: the next
-        change of the vault empties it. Does nothing when no change is under way.
+        change of the vault empties it. Does nothing when no change is under way. Raises Refused when another process
+        has begun a change of its own since: its new password counts.
         """
-        headers = self._store.headers()
-        if len(headers) == 1:
-            return True
+        if len(self._store.headers()) == 1:
+            self._clean = self._clean or self._store.scrub()
+            return self._clean
         with self._changing("password changed") as removed:
-            headers = self._store.headers()
-            if len(headers) > 1:
-                old, new = headers
-                removed += [old.verifier, old.wrapped_key, old.manifest, *self._store.documents(old.epoch).values()]
-                self._store.drop_epoch(old.epoch)
-                self._epochs.pop(old.epoch, None)
+            if len(self._headers) > 1:
+                old, new = self._headers
+                if self._pending not in (None, new.verifier):
+                    raise Refused("another change of the password was begun meanwhile: nothing was finished here")
+                removed += [*self._drop(old), new.handover or ""]
                 self._store.put(msgspec.structs.replace(new, state="current", handover=None, changed_ms=_now_ms()))
                 self._put([])
+        self._pending = None
         return self._clean
 
     def _raise_parameters(self, opened: Unlocked, password: str) -> None:
@@ -282,7 +295,7 @@ class Vault:
         row = rewrapped(opened, password, Parameters.fresh())
         detail: dict[str, object] = {"before": opened.row.iterations, "now": row.iterations}
         with self._changing("iterations raised", None, **detail) as removed:
-            now = next((now for now in self._store.headers() if now.epoch == row.epoch), None)
+            now = next((now for now in self._headers if now.epoch == row.epoch), None)
             if now is not None and now.salt == opened.row.salt:
                 removed += [now.verifier, now.wrapped_key]
                 self._store.put(msgspec.structs.replace(row, manifest=now.manifest, generation=now.generation))
@@ -300,6 +313,17 @@ class Vault:
                 yield removed
                 self._store.log(_now_ms(), kind, label, **detail)
             self._after(removed)
+
+    def _drop(self, header: VaultRow) -> list[str]:
+        """Forget an epoch. Returns what has to be gone from the files afterwards."""
+        tokens = [header.verifier, header.wrapped_key, header.manifest, *self._store.documents(header.epoch).values()]
+        self._store.drop_epoch(header.epoch)
+        return tokens if header.handover is None else [*tokens, header.handover]
+
+    def _reseal(self, row: KeyRow, removed: list[str]) -> None:
+        """Write a row whose secret stays."""
+        removed += self._tokens(row.id)
+        self._put([(row, self._credentials[row.id])])
 
     def _put(self, changes: Sequence[tuple[KeyRow, Credential | None]]) -> None:
         """Write rows with their documents (None: the secret goes), and manifests of the next generation."""
@@ -327,28 +351,35 @@ class Vault:
     def _after(self, removed: Sequence[str] = ()) -> None:
         """After a commit: read it back and check it, move the anchor, erase what was removed."""
         self._load()
-        headers = self._store.headers()
-        raise_anchor(self.vault_id, self.generation, tuple(digest(row) for row in headers))
-        self._clean = self._store.scrub(removed)
+        try:
+            self._remember()
+        finally:
+            self._clean = self._store.scrub(removed)
+
+    def _remember(self) -> None:
+        raise_anchor(self.vault_id, self.generation, tuple(digest(row) for row in self._headers))
 
     def _load(self) -> None:
         """Read everything anew and check that it belongs together."""
-        headers = self._store.headers()
-        rows = self._store.key_rows()
-        ours = [header for header in headers if header.epoch in self._epochs]
-        if not ours:
+        known = read_anchor(self.vault_id)  # before the rows: what is read after it is not older
+        with self._store.snapshot():
+            headers, rows = self._store.headers(), self._store.key_rows()
+            tokens = {header.epoch: self._store.documents(header.epoch) for header in headers}
+        if not headers:
+            raise Tampered("the vault's header was removed outside quantlab: restore the vault from a backup")
+        check_headers(headers)
+        epochs = {header.epoch: self._epochs[header.epoch] for header in headers if header.epoch in self._epochs}
+        if not epochs:
             raise QuantlabError("the vault's password was changed meanwhile: open it again with the new one")
-        known = read_anchor(ours[0].vault_id)
+        current, pending = headers[0], headers[-1]
+        if pending.handover is not None and current.epoch in epochs:
+            # While the password is being changed who has the old one works with both, so that no change is missed.
+            epochs[pending.epoch] = epochs[current.epoch].unwrap(pending.handover, "the vault's header")
+        ours = [header for header in headers if header.epoch in epochs]
         for header in ours:
-            tokens = self._store.documents(header.epoch)
-            self._credentials = check_all(header, rows, tokens, self._epochs[header.epoch], known)
-        self.rows, self.generation, self.vault_id = tuple(rows), ours[0].generation, ours[0].vault_id
-
-    def _hand_over(self, headers: Sequence[VaultRow], opened: Unlocked) -> None:
-        """With the old password while it is being changed: the new data key too, so that no change misses it."""
-        for row in headers:
-            if row.epoch not in self._epochs and row.handover is not None and opened.row.state == "current":
-                self._epochs[row.epoch] = opened.data.unwrap(row.handover, "the vault's header")
+            credentials = check_all(header, rows, tokens[header.epoch], epochs[header.epoch], known)
+        self._credentials, self._epochs, self._headers = credentials, epochs, headers
+        self.rows, self.generation = tuple(rows), ours[0].generation
 
     def _check_new(self, label: str | None, credential: Credential) -> None:
         for row in self.rows:
@@ -413,7 +444,8 @@ def _unlock_any(headers: Sequence[VaultRow], password: str) -> Unlocked:
             f"this vault is of generation {newest}, this machine has seen {known.generation}: an old copy was put back "
             "(its password may be an older one too). `quantlab vault restore` takes a backup in"
         )
-    if known.headers and not any(digest(header) in known.headers for header in headers):
+    seen = any(digest(header) in known.headers for header in headers)
+    if known.headers and not seen and newest == known.generation:  # a newer one, an honest crash may have left behind
         raise Tampered("the vault's header was changed outside quantlab: restore the vault from a backup")
     raise WrongPassword("this is not the vault's password: nothing was decrypted. VAULT_PASSWORD in .env, or type it")
 
