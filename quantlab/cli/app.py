@@ -167,6 +167,7 @@ def venue(
     hours: Hours = None,
     seed: Seed = 1,
     faults: Annotated[Path | None, typer.Option(help="File of faults to play.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Owner-only JSON file of API keys that it knows.")] = None,
     ready_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
     end_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
     skip_to_ms: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -184,6 +185,7 @@ def venue(
         hours=hours,
         seed=seed,
         faults=faults,
+        keys=keys,
         ready_file=ready_file,
         end_with_parent=end_with_parent,
         skip_to_ms=skip_to_ms,
@@ -212,6 +214,27 @@ def serve(
     from quantlab.server import serve as serve_api
 
     serve_api(settings(), host=host, port=port)
+
+
+@app.command()
+def panic(
+    labels: Annotated[list[str] | None, typer.Argument(help="Labels or fingerprints (default: every key).")] = None,
+    drill: Annotated[bool, typer.Option("--drill", help="Rehearse it on a replay venue, with a stopwatch.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A key may be in the wrong hands: where to delete it, then revoke it here and halt what uses it. No password."""
+    if drill:
+        from quantlab.cli.drill import print_steps, rehearse
+
+        result = rehearse(quiet=as_json)
+        emit(result, as_json, lambda: print_steps(result))
+        if not result["ok"]:
+            raise typer.Exit(1)
+        return
+    from quantlab.cli.panic import panic as act
+    from quantlab.cli.runs import settings
+
+    emit(act(settings(), labels or None, quiet=as_json), as_json)
 
 
 @app.command()

@@ -8,10 +8,13 @@ import io
 import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from quantlab.model import NotFound, QuantlabError
+from quantlab.ledger.keys import holds_keys
+from quantlab.model import NotFound, QuantlabError, Refused
 from quantlab.settings import Settings
 from quantlab.vault import NoVault, Vault, password
 from quantlab.vault.backup import known_backups
@@ -20,6 +23,8 @@ from quantlab.vault.intake import Intake, environment_of, pair_of, take_in
 from quantlab.vault.inventory import inventory
 from quantlab.vault.opening import open_vault
 
+#: How long an engine may take to look at its keys.
+_LOOK_S = 30.0
 _COLUMNS = (
     "label venue environment fingerprint type state state_why created last_rotated last_audited audit permissions "
     "ip_restricted address notes used_by"
@@ -50,6 +55,32 @@ def import_pair(chosen: Settings, *, label: str | None = None) -> Intake | None:
         return take_in(vault, credential, environment, Custodian(chosen).audit, chosen.root / ".env", label=label)
 
 
+def keys_of_run(chosen: Settings, say: Callable[[str], object]) -> Any:
+    """What a run does about keys before it starts: a new pair in `.env` is taken in, and the keys of its market get a
+    watch (None where there are none). On paper nothing about keys keeps a run from starting: it is said.
+
+    Raises what stands in the way where orders would need the key.
+    """
+    from quantlab.exchange.custody import KeyWatch
+
+    halts = chosen.market == "testnet"
+    try:
+        taken = import_pair(chosen)
+        if taken is not None:
+            say(taken.line)
+            if halts and taken.outcome in ("refused", "waiting"):
+                raise Refused(taken.line)
+        if not holds_keys(chosen.home, chosen.market):
+            return None
+        open_vault(chosen).close()  # a password that is missing or wrong is said now, not in an hour
+    except QuantlabError as error:
+        if halts:
+            raise
+        say(f"{error} (paper trading uses no key and goes on)")
+        return None
+    return KeyWatch(chosen, lambda: open_vault(chosen), interval_s=60 * chosen.audit_minutes, halts=halts)
+
+
 def keep_password(chosen: Settings, secret: str, *, keyring: bool, generated: bool) -> str:
     """Keep a new password where it was asked for; returns where, in words. A typed one is kept by whoever typed it,
     unless `.env` holds one already."""
@@ -65,9 +96,7 @@ def keep_password(chosen: Settings, secret: str, *, keyring: bool, generated: bo
     return "your head: type it when asked, or put VAULT_PASSWORD into .env"
 
 
-def change_password(
-    chosen: Settings, vault: Vault, secret: str, *, keyring: bool, generated: bool
-) -> dict[str, Any]:
+def change_password(chosen: Settings, vault: Vault, secret: str, *, keyring: bool, generated: bool) -> dict[str, Any]:
     """Both phases, and the new password's home between them: whenever this is cut short, old or new opens."""
     epoch_before = {row.path for row in known_backups(chosen.home)}
     vault.begin_password_change(secret)
@@ -77,7 +106,7 @@ def change_password(
 
 
 def tell_engine(home: Path) -> str:
-    """Have a running engine look at its keys again, now; returns what it said, in words. Nothing where none runs."""
+    """Have a running engine look at its keys again, now; returns what it found, in words. Nothing where none runs."""
     from quantlab.fleet.control import send
     from quantlab.fleet.process import running
 
@@ -85,14 +114,18 @@ def tell_engine(home: Path) -> str:
     if engine is None:
         return ""
     try:
-        answer = send(home, "keys", timeout_s=30.0)
+        before = send(home, "keys").get("keys")
+        if before is None:
+            return f'run "{engine.run_id}" uses no key and goes on'
+        deadline = time.monotonic() + _LOOK_S
+        while (now := send(home, "status")["keys"])["looks"] == before["looks"] and time.monotonic() < deadline:
+            time.sleep(0.05)
     except QuantlabError as error:
         return f'run "{engine.run_id}" did not take the change: {error}'
-    keys = answer.get("keys") or {}
-    if keys.get("alerts"):
-        return f'run "{engine.run_id}": {"; ".join(keys["alerts"])}'
-    names = ", ".join(f'"{key["label"]}" ({key["fingerprint"]})' for key in keys.get("keys", ()))
-    return f'run "{engine.run_id}" uses {names} now' if names else f'run "{engine.run_id}" uses no key'
+    if now["alerts"]:
+        return f'run "{engine.run_id}": {"; ".join(now["alerts"])}'
+    names = ", ".join(f'"{key["label"]}" ({key["fingerprint"]})' for key in now["keys"])
+    return f'run "{engine.run_id}" uses {names} now' if names else f'run "{engine.run_id}" uses no key and goes on'
 
 
 def write_inventory(home: Path, path: Path) -> int:

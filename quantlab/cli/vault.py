@@ -286,7 +286,9 @@ def note(label: Label, words: Annotated[str, typer.Argument(help="Words to keep 
 
 @app.command()
 def sweep(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Where to look (default: all that quantlab touches).")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Where to look (default: all that quantlab touches).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look for your own secrets where they must not be: logs, notebooks, histories, git, reports, processes."""

@@ -20,8 +20,8 @@ import msgspec
 from quantlab.fleet.process import running
 from quantlab.model import ExchangeUnreachable, NotFound, QuantlabError, Refused
 
-#: What the engine understands. "kill" cancels, flattens and halts.
-COMMANDS = ("status", "pause", "resume", "stop", "kill")
+#: What the engine understands. "kill" cancels, flattens and halts; "keys" looks at the keys again.
+COMMANDS = ("status", "pause", "resume", "stop", "kill", "keys")
 _LINE_LIMIT = 1 << 22
 
 

@@ -39,6 +39,7 @@ def manifest(plan: RunPlan, source: Source) -> dict[str, Any]:
         "fleet": {"name": fleet.name, "sha256": fleet.sha256, "bots": len(fleet.bots)},
         "strategies": _strategies(fleet),
         "fill_convention": FILL_CONVENTION,
+        "preflight": plan.preflight,
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantlab.fleet.keywatch import Watch
 from quantlab.fleet.spec import FleetSpec
 from quantlab.settings import Settings
 
@@ -24,3 +25,7 @@ class RunPlan:
     record: bool = True
     #: Called a few times a second with what the control socket's "status" answers.
     on_progress: Callable[[dict[str, Any]], None] | None = None
+    #: Looks after the keys of the run's market, where there are any.
+    watch: Watch | None = None
+    #: What the security checklist said before the run: for the manifest.
+    preflight: dict[str, Any] | None = None

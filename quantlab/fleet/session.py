@@ -19,6 +19,7 @@ from quantlab.exchange import Door, DoorConfig
 from quantlab.fleet.assembly import make_engine
 from quantlab.fleet.control import ControlServer, socket_path
 from quantlab.fleet.engine import Engine
+from quantlab.fleet.keywatch import KeyWatcher
 from quantlab.fleet.manifest import manifest
 from quantlab.fleet.plan import RunPlan
 from quantlab.fleet.process import EngineLock
@@ -51,6 +52,7 @@ class Session:
         self._door: Door
         self._engine: Engine
         self._source: Source
+        self._keys: KeyWatcher | None = None
 
     async def run(self) -> dict[str, Any]:
         """Run to the end. Nothing is written before the exchange has answered and the fleet fits it; a failure after
@@ -116,6 +118,8 @@ class Session:
                 write_json(folder / "manifest.json", about)
             summary = summarise(ledger, plan.run_id, self._source, engine, self._door.counters(), timing)
             summary["ended"] = self._why or "end of run"
+            if self._keys is not None:
+                summary["key_alerts"] = self._keys.state["alerts"]
             journal.finish(summary, "stopped" if self._why else "finished")
             write_json(folder / "summary.json", summary)
             return summary
@@ -135,14 +139,15 @@ class Session:
         try:
             async with ControlServer(self.plan.settings.home, self._command):
                 watch = asyncio.create_task(self._watch(journal))
+                keys = asyncio.create_task(self._watch_keys(journal))
                 try:
                     await asyncio.wait({feed, watch}, return_when=asyncio.FIRST_COMPLETED)
                     await self._door.feed.stop()
                     await asyncio.wait({feed}, timeout=_END_S)  # it may be waiting for an answer that never comes
                 finally:
-                    for task in (feed, watch):
+                    for task in (feed, watch, keys):
                         task.cancel()
-                    ended = await asyncio.gather(feed, watch, return_exceptions=True)
+                    ended = await asyncio.gather(feed, watch, keys, return_exceptions=True)
                 for error in ended:
                     if isinstance(error, Exception):
                         raise error
@@ -165,6 +170,12 @@ class Session:
                 return
             seen = events
 
+    async def _watch_keys(self, journal: LedgerWriter) -> None:
+        """Look after the keys until cancelled, where the plan has any."""
+        if self.plan.watch is not None:
+            self._keys = KeyWatcher(self.plan.watch, self._engine, journal)
+            await self._keys.run()
+
     def stop(self, why: str) -> None:
         """End the run gracefully: resting orders are cancelled, positions stay, the summary is written."""
         self._why = self._why or why
@@ -174,12 +185,18 @@ class Session:
         """The run as it stands now."""
         engine, plan = self._engine, self.plan
         state = "stopping" if engine.over else "paused" if engine.desk.paused else "running"
-        return status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), state)
+        found = status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), state)
+        return found | {"keys": self._keys.state if self._keys else None}
 
     def _command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if name == "stop":
             self.stop("stop command")
+        elif name == "keys":
+            if self._keys is not None:
+                self._keys.look()
         elif name != "status":
+            if name == "resume" and self._keys is not None:
+                self._keys.check_resume()
             self._engine.command(name, arguments)
         return self.status()
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from quantlab.ledger.database import connect, prepare
+from quantlab.ledger.database import connect, database_path, prepare
 from quantlab.model import QuantlabError, Refused
 
 KeyState = Literal["active", "locked", "replaced", "revoked"]
@@ -341,3 +341,11 @@ def _holds(file: Path, needles: list[bytes]) -> bool:
     except FileNotFoundError:
         return False
     return False
+
+
+def holds_keys(home: Path, environment: str) -> bool:
+    """Whether the vault of `home` holds a secret for `environment`: for whoever does not want to load it to know."""
+    if not database_path(home).exists():
+        return False
+    with KeyStore.open(home) as store:
+        return any(row.environment == environment and row.holds_secret for row in store.key_rows())
