@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from quantlab.venue import parameters
+from quantlab.venue import errors, parameters
+from quantlab.venue.keys import Key
 from quantlab.venue.orders import Orders
 from quantlab.venue.parameters import SIGNED, Params
 from quantlab.venue.source import Market
 
-#: A careful key: reading and spot trading, bound to addresses.
+#: What a key may do unless it says otherwise, a careful one: reading and spot trading, bound to addresses.
 RESTRICTIONS: dict[str, Any] = {
     "ipRestrict": True,
     "createTime": 1_700_000_000_000,
@@ -49,14 +50,16 @@ _PAIR = "symbol listClientOrderId side quantity newOrderRespType selfTradePreven
 class SignedEndpoint(NamedTuple):
     """How a signed request is answered, and the parameters it has."""
 
-    answer: Callable[[Params], Any]
+    answer: Callable[[Params, Key], Any]
     known: frozenset[str]
 
 
 class Account:
     """One account behind all keys of the venue.
 
-    `restrictions` may be changed by whoever tests an audit. Balances do not move with the orders the venue accepts.
+    `restrictions` are every key's, but for what it has of its own; they may be changed by whoever tests an audit. Only
+    spot trading is enforced: the other permissions are told, and open nothing here. Balances do not move with the
+    orders the venue accepts.
     """
 
     def __init__(self, market: Market) -> None:
@@ -68,7 +71,9 @@ class Account:
         self.endpoints: dict[tuple[str, str], SignedEndpoint] = {
             ("GET", "/api/v3/account"): _signed(self._balances, "omitZeroBalances"),
             ("GET", "/api/v3/account/commission"): _signed(self._commission, "symbol"),
-            ("GET", "/sapi/v1/account/apiRestrictions"): _signed(lambda params: self.restrictions),
+            ("GET", "/sapi/v1/account/apiRestrictions"): SignedEndpoint(
+                lambda params, key: self.restrictions_of(key), SIGNED
+            ),
             ("GET", "/api/v3/order"): _signed(orders.find, "symbol orderId origClientOrderId"),
             ("GET", "/api/v3/openOrders"): _signed(lambda params: orders.of(params, open_only=True), "symbol"),
             ("GET", "/api/v3/allOrders"): _signed(self._all_orders, "symbol orderId startTime endTime limit"),
@@ -86,6 +91,18 @@ class Account:
             ),
             ("POST", "/api/v3/orderList/oco"): _signed(orders.place_pair, _PAIR),
         }
+
+    def answer(self, method: str, path: str, params: Params, key: Key) -> Any:
+        """Answer a request that `key` signed. Raises VenueError: -2015 for an order of a key that may not trade."""
+        endpoint = self.endpoints[method, path]
+        if method != "GET" and self.restrictions_of(key).get("enableSpotAndMarginTrading") is not True:
+            raise errors.rejected_key()
+        parameters.check_names(params, endpoint.known)
+        return endpoint.answer(params, key)
+
+    def restrictions_of(self, key: Key) -> dict[str, Any]:
+        """What apiRestrictions answers to `key`."""
+        return {**self.restrictions, **key.restrictions}
 
     def _balances(self, params: Params) -> dict[str, Any]:
         return {
@@ -141,7 +158,7 @@ class Account:
 
 
 def _signed(answer: Callable[[Params], Any], known: str = "") -> SignedEndpoint:
-    return SignedEndpoint(answer, frozenset(known.split()) | SIGNED)
+    return SignedEndpoint(lambda params, key: answer(params), frozenset(known.split()) | SIGNED)
 
 
 def _within(params: Params, row: dict[str, Any]) -> bool:

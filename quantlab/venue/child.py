@@ -22,9 +22,9 @@ _START_TIMEOUT_S = 60.0
 class VenueChild:
     """`with VenueChild(...) as venue:` gives `venue.about`: url, symbols, intervals, start_ms, end_ms, kind, name.
 
-    Its standard input is a pipe held here: when this process ends, however it ends, the venue does too. `environment`
-    is what it may see (None: all that this process sees). Raises the venue's own error, in its words, when it does not
-    start.
+    Its standard input is a pipe held here: when this process ends, however it ends, the venue does too. `keys` is an
+    owner-only file of API keys. `environment` is what it may see (None: all that this process sees). Raises the
+    venue's own error, in its words, when it does not start.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class VenueChild:
         seed: int = 1,
         speed: float | None = None,
         skip_to_ms: int | None = None,
+        keys: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         arguments = [
@@ -61,6 +62,8 @@ class VenueChild:
             arguments += ["--hours", f"{hours:g}"]
         if skip_to_ms is not None:
             arguments += ["--skip-to-ms", str(skip_to_ms)]
+        if keys is not None:
+            arguments += ["--keys", str(keys)]
         self._arguments = arguments
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from quantlab.venue.masking import masked
+
 MAX_STREAMS = 1024
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _STREAM = re.compile(r"[^@\s/A-Z]{1,50}@(bookTicker|trade|aggTrade|depth(@100ms|@1000ms)?|kline_(\d{1,2}[smhdwM]))")
@@ -88,4 +90,4 @@ def _is_id(number: object) -> bool:
 
 
 def _error(code: int, words: str, number: int | str | None) -> dict[str, Any]:
-    return {"error": {"code": code, "msg": words}, "id": number}
+    return {"error": {"code": code, "msg": masked(words)}, "id": number}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from quantlab.venue.masking import masked
+
 LEGAL_SYMBOL = "^[A-Z0-9-_.]{1,20}$"
 LEGAL_SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
 LEGAL_INTEGER = "^[0-9]{1,20}$"
@@ -85,4 +87,4 @@ def nothing_to_cancel() -> VenueError:
 
 def not_played(what: str) -> VenueError:
     """What Binance may have and the venue does not. The words are ours."""
-    return VenueError(0, f"The replay venue has recorded {what} and does not play it.", 404)
+    return VenueError(0, f"The replay venue has recorded {masked(what)} and does not play it.", 404)

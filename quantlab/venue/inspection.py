@@ -1,36 +1,52 @@
-"""What only a venue has, for whoever tests with it: `/__venue__/clock`, `/__venue__/requests`, `/__venue__/faults`."""
+"""What only a venue has, for whoever tests with it: clock, requests, faults and keys under `/__venue__/`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from quantlab.model.errors import ConfigurationError
+from quantlab.model.errors import ConfigurationError, NotFound
+from quantlab.venue.account import Account
 from quantlab.venue.faults import Faults
+from quantlab.venue.keyfile import key_of
+from quantlab.venue.keys import Key, KeyRing
 from quantlab.venue.log import RequestLog
+from quantlab.venue.masking import fingerprint
 from quantlab.venue.pacer import Pacer
 
 
 class Inspection:
-    """GET clock, requests (`?after=seq`), faults; POST clock (`{"hold": bool}`), faults (a list); DELETE requests,
-    faults. None of it is logged or costs weight."""
+    """GET clock, requests (`?after=seq`), faults, keys; POST clock (`{"hold": bool}`), faults (a list), keys (one, as
+    `keyfile` has it); DELETE requests, faults, keys (`?fingerprint=` or `?api_key=`). None of it is logged or costs
+    weight."""
 
-    def __init__(self, clock: Callable[[], dict[str, Any]], log: RequestLog, faults: Faults, pacer: Pacer) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], dict[str, Any]],
+        log: RequestLog,
+        faults: Faults,
+        pacer: Pacer,
+        keys: KeyRing,
+        account: Account,
+    ) -> None:
         self._clock, self._log, self._faults, self._pacer = clock, log, faults, pacer
+        self._keys, self._account = keys, account
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             answer = await self._answer(request.method, request.path.removeprefix("/__venue__/"), request)
         except (ConfigurationError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
+        except NotFound as error:
+            return web.json_response({"error": str(error)}, status=404)
         if answer is None:
-            known = "GET clock, requests, faults; POST clock, faults; DELETE requests, faults"
+            known = "GET clock, requests, faults, keys; POST clock, faults, keys; DELETE requests, faults, keys"
             return web.json_response({"error": f"there are {known}"}, status=404)
         return web.json_response(answer)
 
-    async def _answer(self, method: str, what: str, request: web.Request) -> Any:
+    async def _answer(self, method: str, what: str, request: web.BaseRequest) -> Any:
         match method, what:
             case "GET", "clock":
                 return self._clock()
@@ -49,7 +65,25 @@ class Inspection:
             case "DELETE", "faults":
                 self._faults.set([])
                 return []
+            case "GET", "keys":
+                return [self._row(key) for key in self._keys]
+            case "POST", "keys":
+                self._keys.add(key := key_of(await _json(request)))
+                return self._row(key)
+            case "DELETE", "keys":
+                self._keys.remove(_named(request.query))
+                return [self._row(key) for key in self._keys]
         return None
+
+    def _row(self, key: Key) -> dict[str, Any]:
+        """What may be shown of a key."""
+        return {
+            "fingerprint": key.fingerprint,
+            "type": key.type,
+            "enabled": key.enabled,
+            "restrictions": self._account.restrictions_of(key),
+            "addresses": None if key.addresses is None else sorted(map(str, key.addresses)),
+        }
 
     def _hold(self, body: object) -> dict[str, Any]:
         if not isinstance(body, dict) or not isinstance(body.get("hold"), bool) or len(body) > 1:
@@ -57,3 +91,17 @@ class Inspection:
         self._pacer.hold = body["hold"]
         self._pacer.wake()
         return self._clock()
+
+
+async def _json(request: web.BaseRequest) -> object:
+    try:
+        return await request.json()
+    except ValueError:  # the decoder's words may show a part of what was sent
+        raise ConfigurationError("the body is not JSON") from None
+
+
+def _named(query: Mapping[str, str]) -> str:
+    """The fingerprint of the key that a request names."""
+    if len(query) != 1 or not set(query) <= {"api_key", "fingerprint"}:
+        raise ConfigurationError("name the key to delete: ?fingerprint= or ?api_key=")
+    return query["fingerprint"] if "fingerprint" in query else fingerprint(query["api_key"])

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from quantlab.venue.masking import masked, names_in
+
 #: What could move money, whether the venue knows it or not.
 _ORDER = re.compile(r"order|cancel|withdraw|transfer|convert|borrow|repay|loan|margin", re.IGNORECASE)
 _METHOD = re.compile(r'"method"\s*:\s*"([^"]*)"')
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-_API_KEY = re.compile(r'("apiKey"\s*:\s*")[^"]*')
 #: Methods of the WebSocket API that name orders and only read.
 _READS = frozenset(
     "order.status openOrders.status allOrders orderList.status openOrderLists.status allOrderLists "
@@ -23,9 +24,10 @@ _MOST_TEXT = 4_000
 
 class RequestLog:
     """Each line: seq, wall_ms, market_ms, kind ("rest", "ws" for an opened socket, "frame"), method, path, query,
-    weight, signed, has_key, status, text (of a frame), order (whether it could have moved money).
+    weight, signed, has_key, key (the API key's fingerprint), status, text (of a frame), order (whether it could have
+    moved money).
 
-    API keys are not kept, only whether there was one.
+    Signatures and API keys are not kept, wherever they stood.
     """
 
     def __init__(self, market_ms: Callable[[], int]) -> None:
@@ -42,10 +44,11 @@ class RequestLog:
         query: str = "",
         weight: int = 0,
         signed: bool = False,
-        has_key: bool = False,
+        key: str = "",
         status: int = 0,
         text: str = "",
     ) -> None:
+        """Add a line; `key` is the fingerprint of the API key that came with it."""
         self._lines.append(
             {
                 "seq": self._cleared + len(self._lines) + 1,
@@ -53,13 +56,14 @@ class RequestLog:
                 "market_ms": self._market_ms(),
                 "kind": kind,
                 "method": method,
-                "path": path,
-                "query": query,
+                "path": masked(path),
+                "query": masked(query),
                 "weight": weight,
                 "signed": signed,
-                "has_key": has_key,
+                "has_key": bool(key),
+                "key": key,
                 "status": status,
-                "text": _API_KEY.sub(r"\1***", text)[:_MOST_TEXT],
+                "text": masked(text)[:_MOST_TEXT],
                 "order": is_order(kind, method, text),
             }
         )
@@ -67,14 +71,15 @@ class RequestLog:
     def add_frame(self, path: str, data: str | bytes, *, weight: int = 0, status: int = 0) -> None:
         """A message that a client sent on a socket, text or binary."""
         text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+        signed, key = names_in(text)
         methods = _METHOD.findall(_unescaped(text))
         self.add(
             "frame",
             methods[-1] if methods else "?",
             path,
             weight=weight,
-            signed='"signature"' in text,
-            has_key='"apiKey"' in text,
+            signed=signed,
+            key=key,
             status=status,
             text=text,
         )

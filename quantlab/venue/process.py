@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.model.errors import ConfigurationError
+from quantlab.venue import keyfile
 from quantlab.venue.server import Venue
 
 
@@ -27,6 +28,7 @@ def serve(
     seed: int = 1,
     hold: bool = True,
     faults: Path | None = None,
+    keys: Path | None = None,
     ready_file: Path | None = None,
     end_with_parent: bool = False,
     skip_to_ms: int | None = None,
@@ -36,10 +38,11 @@ def serve(
     When listening it prints one line, and writes what it plays to `ready_file` as JSON. With `end_with_parent` it ends
     when its standard input does. Raises the taxonomy's errors for data or a port it cannot have, and when the market
     breaks while it is played. `skip_to_ms` plays the market up to that time before anybody connects: for a run that
-    is resumed.
+    is resumed. `keys` is an owner-only file of API keys, as `keyfile` has it.
     """
     from quantlab.venue.market import open_market
 
+    known = [] if keys is None else keyfile.load(keys)  # first: a market takes seconds to make
     market = open_market(
         data,
         exchange_info=exchange_info,
@@ -52,6 +55,8 @@ def serve(
     if skip_to_ms is not None:
         market.advance(min(skip_to_ms, market.end_ms), frozenset())
     venue = Venue(market, speed=speed, port=port, hold=hold)
+    for key in known:
+        venue.keys.add(key)
     if faults is not None:
         venue.faults.load(faults)
     asyncio.run(_serve(venue, ready_file, end_with_parent))

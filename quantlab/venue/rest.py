@@ -17,9 +17,12 @@ from quantlab.venue.faults import Fault, Faults
 from quantlab.venue.keys import KeyRing
 from quantlab.venue.limits import WeightLimit, rate_limits, weight_of
 from quantlab.venue.log import RequestLog
+from quantlab.venue.masking import fingerprint
 from quantlab.venue.source import Market
 
 _COMPRESS_FROM_BYTES = 8_192
+#: The testnet has no /sapi: 404, plain text, nothing in it and no weights. Source: binance-connector-js issue 125.
+_TESTNET_HEADERS = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class Rest:
@@ -35,21 +38,23 @@ class Rest:
         *,
         limit: WeightLimit,
         wallet_limit: WeightLimit,
+        sapi: bool = True,
     ) -> None:
         self._market, self._account, self._keys = market, account, keys
         self._log, self._faults = log, faults
         self._limit, self._wallet_limit = limit, wallet_limit
+        self._sapi = sapi
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         method, path = request.method, request.path
         query = request.raw_path.partition("?")[2]
-        api_key = request.headers.get("X-MBX-APIKEY")
-        body, weight, status = "", 0, 0
+        sent, weight, status = b"", 0, 0
         try:
-            body = (await request.read()).decode("utf-8", "replace") if method != "GET" else ""
+            sent = await request.read() if method != "GET" else b""
             fault = self._faults.request(path)
-            weight, status, content, headers = self._asked(method, path, query, body, api_key, fault)
+            weight, status, content, headers = self._asked(request, query, sent, fault)
         finally:  # also what could not be read to its end was asked
+            body = sent.decode("utf-8", "replace")
             self._log.add(
                 "rest",
                 method,
@@ -57,7 +62,7 @@ class Rest:
                 query=f"{query}&{body}".strip("&"),
                 weight=weight,
                 signed="signature=" in f"{query}&{body}",
-                has_key=api_key is not None,
+                key=key_fingerprint(request.headers),
                 status=status,
             )
         if fault is not None and fault.kind != "status":
@@ -65,15 +70,18 @@ class Rest:
         return _response(request, status, content, headers)
 
     def _asked(
-        self, method: str, path: str, query: str, body: str, api_key: str | None, fault: Fault | None
+        self, request: web.BaseRequest, query: str, sent: bytes, fault: Fault | None
     ) -> tuple[int, int, bytes, dict[str, str]]:
         """Weight, status, content and headers of the answer."""
+        method, path = request.method, request.path
         on_wallet = path.startswith("/sapi/")
+        if on_wallet and not self._sapi:
+            return 0, 404, b"", dict(_TESTNET_HEADERS)
         limit = self._wallet_limit if on_wallet else self._limit
         weight, status, headers = 1, 200, {}
         try:
             try:
-                params = parameters.parse(query, body)
+                params = parameters.parse(query, sent.decode("utf-8", "replace"))
                 weight = weight_of(method, path, params)
             finally:
                 limit.take(weight)
@@ -82,16 +90,15 @@ class Rest:
                 told = {"code": fault.code, "msg": fault.msg}
                 content = msgspec.json.encode(told) if fault.body is None else fault.body.encode()
             else:
-                content = msgspec.json.encode(self._answer(method, path, query, body, api_key, params))
+                content = msgspec.json.encode(self._answer(request, query, sent, params))
                 if path == "/api/v3/depth" and fault is not None and fault.kind == "stale_snapshot":
                     content = _aged(content, fault.back)
         except VenueError as error:
             status, headers, content = error.status, error.headers, msgspec.json.encode(error.body)
         return weight, status, content, {**_used(limit, on_wallet), **headers}
 
-    def _answer(
-        self, method: str, path: str, query: str, body: str, api_key: str | None, params: Mapping[str, str]
-    ) -> object:
+    def _answer(self, request: web.BaseRequest, query: str, sent: bytes, params: Mapping[str, str]) -> object:
+        method, path = request.method, request.path
         if method == "GET" and path in PUBLIC:
             public = PUBLIC[path]
             parameters.check_names(params, public.known)
@@ -99,16 +106,20 @@ class Rest:
             if path == "/api/v3/exchangeInfo":
                 answer["rateLimits"] = rate_limits(answer["rateLimits"], self._limit.limit)
             return answer
-        signed = self._account.endpoints.get((method, path))
-        if signed is None:
+        if (method, path) not in self._account.endpoints:
             raise not_played(f"{method} {path}")
-        self._keys.check_request(api_key, query, body, params)
-        parameters.check_names(params, signed.known)
-        return signed.answer(params)
+        api_key = request.headers.get("X-MBX-APIKEY")
+        key = self._keys.check_request(api_key, query.encode("utf-8", "surrogateescape"), sent, params, request.remote)
+        return self._account.answer(method, path, params, key)
+
+
+def key_fingerprint(headers: Mapping[str, str]) -> str:
+    """The fingerprint of the API key that a request carries; "" without one."""
+    return fingerprint(headers["X-MBX-APIKEY"]) if "X-MBX-APIKEY" in headers else ""
 
 
 async def _faulty(
-    request: web.Request, fault: Fault, status: int, content: bytes, headers: dict[str, str]
+    request: web.BaseRequest, fault: Fault, status: int, content: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
     if fault.kind == "latency":
         await asyncio.sleep(fault.ms / 1000)
@@ -138,7 +149,7 @@ def _aged(content: bytes, back: int) -> bytes:
     return msgspec.json.encode({**answer, "lastUpdateId": max(0, answer["lastUpdateId"] - back)})
 
 
-def _response(request: web.Request, status: int, content: bytes, headers: Mapping[str, str]) -> web.Response:
+def _response(request: web.BaseRequest, status: int, content: bytes, headers: Mapping[str, str]) -> web.Response:
     headers = {"Content-Type": "application/json;charset=UTF-8", **headers}
     if len(content) > _COMPRESS_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         content = gzip.compress(content, 1)

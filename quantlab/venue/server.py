@@ -18,9 +18,10 @@ from quantlab.venue.faults import Faults
 from quantlab.venue.inspection import Inspection
 from quantlab.venue.keys import KeyRing
 from quantlab.venue.limits import WALLET_WEIGHT_A_MINUTE, WEIGHT_A_MINUTE, RateLimit, WeightLimit
+from quantlab.venue.listener import Listener
 from quantlab.venue.log import RequestLog
 from quantlab.venue.pacer import Pacer
-from quantlab.venue.rest import Rest
+from quantlab.venue.rest import Rest, key_fingerprint
 from quantlab.venue.socket_api import SocketApi
 from quantlab.venue.source import Market
 from quantlab.venue.streams import PING_S, PONG_S, Connection
@@ -33,8 +34,9 @@ class Venue:
     """`async with Venue(market) as venue:` serves it at `venue.url`.
 
     `speed` is market seconds a second, None as fast as the run reads; `hold` stops market time while no run is
-    connected. `keys` maps API keys to their HMAC secrets. Clients are pinged every `ping_s`, and dropped when a pong is
-    missing for `pong_s`.
+    connected. `keys` maps API keys to their HMAC secrets; `venue.keys` takes other types. Without `sapi` there is no
+    wallet API and no permission can be read, as on the testnet. Clients are pinged every `ping_s`, and dropped when a
+    pong is missing for `pong_s`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Venue:
         weight_limit: int = WEIGHT_A_MINUTE,
         ping_s: float = PING_S,
         pong_s: float = PONG_S,
+        sapi: bool = True,
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise Refused(f"the replay venue serves on loopback only, not on {host}: give 127.0.0.1, or no host")
@@ -64,14 +67,14 @@ class Venue:
         self._ping_s, self._pong_s = ping_s, pong_s
         self._opened = RateLimit(_CONNECTIONS, _CONNECTIONS_S)
         self._limit = WeightLimit(weight_limit)
-        ring = KeyRing(keys)
+        self.keys = KeyRing(keys)
         self._rest = Rest(
-            market, self.account, ring, self.log, self.faults,
-            limit=self._limit, wallet_limit=WeightLimit(WALLET_WEIGHT_A_MINUTE),
+            market, self.account, self.keys, self.log, self.faults,
+            limit=self._limit, wallet_limit=WeightLimit(WALLET_WEIGHT_A_MINUTE), sapi=sapi,
         )  # fmt: skip
-        self._socket_api = SocketApi(market, self.account, ring, self.log, self._limit)
-        self._inspection = Inspection(self.clock, self.log, self.faults, self.pacer)
-        self._runner: web.AppRunner | None = None
+        self._socket_api = SocketApi(market, self.account, self.keys, self.log, self._limit)
+        self._inspection = Inspection(self.clock, self.log, self.faults, self.pacer, self.keys, self.account)
+        self._runner: web.ServerRunner | None = None
         self._playing: asyncio.Task[None] | None = None
 
     @property
@@ -88,9 +91,7 @@ class Venue:
 
     async def start(self) -> None:
         """Listen, and play when somebody subscribes. Raises ConfigurationError when the port cannot be had."""
-        app = web.Application(client_max_size=1 << 20)
-        app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        self._runner = web.ServerRunner(Listener(self._serve), shutdown_timeout=0.5)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -143,7 +144,7 @@ class Venue:
                 connection.drop()
             raise
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if path.startswith("/__venue__/"):
             return await self._inspection.serve(request)
@@ -151,7 +152,7 @@ class Venue:
             return await self._open(request)
         return await self._rest.serve(request)
 
-    async def _open(self, request: web.Request) -> web.StreamResponse:
+    async def _open(self, request: web.BaseRequest) -> web.StreamResponse:
         """A socket, unless there are too many, a fault says no, or it is no socket at all."""
         refusal = self._refusal(request)
         self.log.add(
@@ -159,7 +160,7 @@ class Venue:
             request.method,
             request.path,
             query=request.raw_path.partition("?")[2],
-            has_key="X-MBX-APIKEY" in request.headers,
+            key=key_fingerprint(request.headers),
             status=101 if refusal is None else refusal.status,
         )
         if refusal is not None:
@@ -168,7 +169,7 @@ class Venue:
             return await self._socket_api.serve(request)
         return await self._stream(request)
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
+    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         fault = self.faults.request(request.path)
         if fault is not None and fault.kind in ("status", "drop"):
             if fault.kind == "drop" and request.transport is not None:
@@ -181,7 +182,7 @@ class Venue:
             return web.Response(status=400, text="Not a WebSocket handshake")
         return None
 
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         subscription = Subscription(self.market.intervals, combined=request.path == "/stream")
         named = request.query.get("streams", "") if request.path == "/stream" else request.path.removeprefix("/ws")
         # A path that names no stream, such as /ws/1, is an empty subscription: clients open their sockets so.

@@ -58,7 +58,7 @@ class SocketApi:
         self._market, self._account, self._keys = market, account, keys
         self._log, self._limit = log, limit
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse(max_msg_size=1 << 20)
         try:
             self._limit.take(_CONNECTION_WEIGHT)
@@ -68,12 +68,12 @@ class SocketApi:
         async for message in socket:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
-            answer, weight = self._reply(message.data)
+            answer, weight = self._reply(message.data, request.remote)
             self._log.add_frame(request.path, message.data, weight=weight, status=answer["status"])
             await socket.send_str(msgspec.json.encode(answer).decode())
         return socket
 
-    def _reply(self, data: str | bytes) -> tuple[dict[str, Any], int]:
+    def _reply(self, data: str | bytes, peer: str | None) -> tuple[dict[str, Any], int]:
         """The response to one request, and its weight."""
         number, weight = None, 0
         try:
@@ -88,20 +88,18 @@ class SocketApi:
             self._limit.take(weight)
             if known is None:
                 raise not_played(f"method {method}")
-            result = self._result(*known, params)
+            result = self._result(*known, params, peer)
             return {"id": number, "status": 200, "result": result, "rateLimits": self._used()}, weight
         except VenueError as error:
             return {"id": number, "status": error.status, "error": error.body, "rateLimits": self._used()}, weight
 
-    def _result(self, method: str, path: str, params: dict[str, str]) -> object:
+    def _result(self, method: str, path: str, params: dict[str, str], peer: str | None) -> object:
         if path in PUBLIC:
             parameters.check_names(params, PUBLIC[path].known)
             return PUBLIC[path].answer(self._market, params)
-        self._keys.check_frame(params.get("apiKey"), params)
+        key = self._keys.check_frame(params, peer)
         own = {name: value for name, value in params.items() if name != "apiKey"}
-        endpoint = self._account.endpoints[method, path]
-        parameters.check_names(own, endpoint.known)
-        return endpoint.answer(own)
+        return self._account.answer(method, path, own, key)
 
     def _used(self) -> list[dict[str, Any]]:
         return [

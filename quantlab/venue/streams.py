@@ -30,7 +30,7 @@ class Connection:
 
     def __init__(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         subscription: Subscription,
         log: RequestLog,
         on_whole: Callable[[], None],
