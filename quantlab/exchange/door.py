@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,16 +10,12 @@ from yarl import URL
 
 from quantlab.exchange.budget import Budget
 from quantlab.exchange.config import DoorConfig
-from quantlab.exchange.egress import EgressLog
+from quantlab.exchange.egress import Egress, EgressLog, unwritten
 from quantlab.exchange.feed import StreamFeed
 from quantlab.exchange.guard import guarded_session
 from quantlab.exchange.rest import Rest
 from quantlab.exchange.rules import Origins
 from quantlab.exchange.transport import Transport
-
-
-def _unwritten(entry: dict[str, Any]) -> None:
-    """Without a journal the counters are all that stays."""
 
 
 class Door:
@@ -30,10 +25,11 @@ class Door:
     raises (a full disk) reaches the caller of the request.
     """
 
-    def __init__(self, config: DoorConfig, egress: Callable[[dict[str, Any]], object] = _unwritten) -> None:
+    def __init__(self, config: DoorConfig, egress: Egress = unwritten) -> None:
         self.config = config
         self._log = EgressLog(egress)
-        self._budget = Budget(config.weight_per_minute, timeout_s=config.timeout_s)
+        #: What a keyed client beside this door has to share.
+        self.budget = Budget(config.weight_per_minute, timeout_s=config.timeout_s)
         self._session: aiohttp.ClientSession
         self.rest: Rest
         self.feed: StreamFeed
@@ -42,7 +38,7 @@ class Door:
         config = self.config
         origins = Origins(URL(config.rest_url), URL(config.stream_url), is_venue=config.market == "replay")
         self._session = guarded_session(origins, self._log, config.timeout_s)
-        self._transport = Transport(config, self._session, self._budget, self._log)
+        self._transport = Transport(config, self._session, self.budget, self._log)
         self.rest = Rest(self._transport, self._log, is_real=config.is_real)
         self.feed = StreamFeed(config, self._session, self._log)
         return self
@@ -60,4 +56,4 @@ class Door:
 
     def counters(self) -> dict[str, Any]:
         """Requests asked, sent, shared, kept, their weight, refusals, and `order_requests` (0, or rule 1 is broken)."""
-        return {**self._log.counters(), "peak_weight_60s": self._budget.peak_weight}
+        return {**self._log.counters(), "peak_weight_60s": self.budget.peak_weight}

@@ -16,11 +16,18 @@ _log = logging.getLogger(__name__)
 _COUNTS = ("asked", "sent", "shared", "kept", "weight")
 
 
+Egress = Callable[[dict[str, Any]], object]
+
+
+def unwritten(entry: dict[str, Any]) -> None:
+    """Without a journal the counters are all that stays."""
+
+
 class EgressLog:
     """Counts requests and hands a row for each to `write`: wall_ms, method, host, path, weight, status (0 when no
     answer came), verdict ("sent", "unreachable", "refused") and detail."""
 
-    def __init__(self, write: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(self, write: Egress) -> None:
         self._write = write
         self._by_endpoint: dict[str, dict[str, int]] = {}
         self.order_requests = 0

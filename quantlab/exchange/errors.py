@@ -60,20 +60,24 @@ def failure_of_answer(what: str, status: int, headers: Mapping[str, str], body: 
     return Failure(_error(what, status, code, message), status >= 500 or status == 408 or code in TRANSIENT_CODES)
 
 
-def failure_of_exception(what: str, error: BaseException, config: DoorConfig, left: bool) -> Failure:
-    """The failure behind an exception of aiohttp (or ccxt, which wraps those). `left`: the connection stood."""
+def failure_of_exception(
+    what: str, error: BaseException, config: DoorConfig, left: bool, address: str | None = None
+) -> Failure:
+    """The failure behind an exception of aiohttp (or ccxt, which wraps those). `left`: the connection stood; `address`
+    names the other side where it is not the REST side of `config`."""
+    address = address or config.address
     if isinstance(error, Refused):
         return Failure(error, False)
     cause = _cause(error)
     if isinstance(cause, QuantlabError):
         return Failure(cause, False)
     if isinstance(cause, asyncio.TimeoutError | TimeoutError):
-        text = f"{what}: {config.address} did not answer within {config.timeout_s:g} s"
+        text = f"{what}: {address} did not answer within {config.timeout_s:g} s"
     elif not left:
         hint = "is the venue running?" if config.market == "replay" else "is this machine online?"
-        text = f"nothing answers at {config.address}: {hint}"
+        text = f"nothing answers at {address}: {hint}"
     elif isinstance(cause, aiohttp.ClientError | OSError):
-        text = f"{what}: the connection to {config.address} broke ({_words(cause)})"
+        text = f"{what}: the connection to {address} broke ({_words(cause)})"
     else:
         return Failure(ExchangeError(f"{what} failed: {_words(cause)}"), False)
     return Failure(ExchangeUnreachable(text), True)
@@ -83,7 +87,7 @@ def _failure_of_body(what: str, body: bytes) -> Failure | None:
     """200 with a page of HTML, nothing, or half of the answer happens: proxies, maintenance."""
     try:
         _JSON.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         start = body[:40].decode("utf-8", "replace")
         text = f"{what}: the answer is not the JSON it should be ({error}); it starts with {start!r}"
         return Failure(MalformedMessage(text), True)
@@ -105,7 +109,7 @@ def _code_of(body: bytes) -> tuple[int, str]:
         return 0, ""
     try:
         found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return 0, ""
     if not isinstance(found, dict) or not isinstance(found.get("code") or 0, int):
         return 0, ""
@@ -132,4 +136,6 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
+        return type(error).__name__  # their words hold the whole URL
     return str(error) or type(error).__name__

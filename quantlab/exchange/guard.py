@@ -1,10 +1,13 @@
-"""Where nothing gets past: the one HTTP and WebSocket session of the package.
+"""Where nothing gets past: the one kind of HTTP and WebSocket session of the package.
 
 Three places are checked, each below everything that a library or a caller can override:
 
 - the *connector*, which each request needs for its connection, whatever middleware, proxy or redirect led there;
 - the *writer* of each WebSocket, through which every frame goes, however it was sent;
-- the *resolver*, which knows no name but the door's own hosts.
+- the *resolver*, which knows no name but the session's own hosts.
+
+What may leave is the business of the `Rules` that a session is made with: market data without a key (`rules`), a signed
+read (`signed_rules`), or this machine's public address (`address`).
 
 A refusal raises `Refused` before the socket and is written to the egress log. This binds libraries and mistakes, not
 code that means harm: Python in the same process can always open a socket of its own. Against that stand that nothing
@@ -14,6 +17,7 @@ else in the package makes a client (tested), and `quantlab run --sealed`, where 
 from __future__ import annotations
 
 import socket
+import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -23,19 +27,23 @@ from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.rules import Origins, checked_frame, request_fault
-from quantlab.model.errors import Refused
+from quantlab.exchange.rules import Rules, checked_frame
+from quantlab.model.errors import MalformedMessage, Refused
 
 _MAX_CONNECTIONS = 16
 
 
 class Attempt:
-    """Leave to ask once, and what came back. A request without one is refused: its weight was not paid."""
+    """Leave to ask once, and what came back. A request without one is refused: its weight was not paid.
 
-    __slots__ = ("body", "headers", "status", "url")
+    `sent_s` and `answered_s` are monotonic seconds: when the connection stood, and when the answer began.
+    """
+
+    __slots__ = ("answered_s", "body", "headers", "sent_s", "status", "url")
 
     def __init__(self) -> None:
         self.url: URL | None = None
+        self.sent_s = self.answered_s = 0.0
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body: bytes | None = None  # None until the whole answer is here
@@ -44,6 +52,12 @@ class Attempt:
     def left(self) -> bool:
         """True once a connection stood and the request may have been written."""
         return self.url is not None
+
+    @property
+    def used_weight(self) -> int | None:
+        """The exchange's own count of its minute, where the answer told it."""
+        value = next((told for name, told in self.headers.items() if name.lower() == "x-mbx-used-weight-1m"), "")
+        return int(value) if value.isdigit() else None
 
 
 #: The attempt that the running task is making.
@@ -54,11 +68,12 @@ class ConnectionDropped(aiohttp.ServerDisconnectedError):
     """aiohttp wants to ask again by itself on a dropped connection: the weight of that has to be paid first."""
 
 
-def guarded_session(origins: Origins, log: EgressLog, timeout_s: float) -> aiohttp.ClientSession:
-    """The session that everything leaves by. Made inside a running loop; the caller closes it."""
+def guarded_session(rules: Rules, log: EgressLog, timeout_s: float) -> aiohttp.ClientSession:
+    """The session that everything leaves by, as far as `rules` let it. Made inside a running loop; the caller closes
+    it."""
     return aiohttp.ClientSession(
-        connector=_Connector(origins, log),
-        middlewares=(_answer_reader(log),),
+        connector=_Connector(rules, log),
+        middlewares=(_answer_reader(log, rules.most_bytes),),
         ws_response_class=_web_socket_class(log),
         timeout=aiohttp.ClientTimeout(total=timeout_s),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -69,9 +84,9 @@ def guarded_session(origins: Origins, log: EgressLog, timeout_s: float) -> aioht
 class _Connector(aiohttp.TCPConnector):
     """Gives a connection to a request that may leave, and to no other."""
 
-    def __init__(self, origins: Origins, log: EgressLog) -> None:
-        super().__init__(resolver=_Resolver(origins.hosts), limit=_MAX_CONNECTIONS)
-        self._origins = origins
+    def __init__(self, rules: Rules, log: EgressLog) -> None:
+        super().__init__(resolver=_Resolver(rules.hosts), limit=_MAX_CONNECTIONS)
+        self._rules = rules
         self._egress = log
 
     async def connect(
@@ -81,7 +96,7 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> aiohttp.connector.Connection:
         attempt = ATTEMPT.get()
-        fault = request_fault(self._origins, req.method, req.url, req.headers) or _transport_fault(req)
+        fault = self._rules.fault(req.method, req.url, req.headers) or _transport_fault(req)
         if fault is None and attempt is None:
             fault = "its weight was not paid: ask through the door's `rest` or `feed`"
         elif fault is None and attempt is not None and attempt.url is not None:
@@ -90,14 +105,14 @@ class _Connector(aiohttp.TCPConnector):
             fault = "it would follow a redirect"
         if fault is not None or attempt is None:
             self._egress.refused(req.method, req.url.raw_authority, req.url.raw_path, fault or "")
-            raise Refused(f"{req.method} {req.url.raw_path} refused: {fault}. Paper trading only reads market data")
+            raise Refused(f"{req.method} {req.url.raw_path} refused: {fault}. {self._rules.creed}")
         connection = await super().connect(req, traces, timeout)
-        attempt.url = req.url
+        attempt.url, attempt.sent_s = req.url, time.monotonic()
         return connection
 
 
 class _Resolver(AbstractResolver):
-    """Knows the door's own hosts and no other name."""
+    """Knows the hosts it was made with and no other name."""
 
     def __init__(self, hosts: frozenset[str]) -> None:
         self._hosts = hosts
@@ -124,7 +139,7 @@ def _transport_fault(req: aiohttp.ClientRequest) -> str | None:
     return None
 
 
-def _answer_reader(log: EgressLog) -> Any:
+def _answer_reader(log: EgressLog, most_bytes: int | None) -> Any:
     """Middleware: the raw answer is kept with its attempt, and a redirect ends here."""
 
     async def read(req: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
@@ -133,6 +148,7 @@ def _answer_reader(log: EgressLog) -> Any:
         if attempt is None:  # cannot be: the connector asks first
             response.close()
             raise Refused("an answer came to no attempt")
+        attempt.answered_s = time.monotonic()
         attempt.status = response.status
         attempt.headers = dict(response.headers)
         if 300 <= response.status < 400:
@@ -140,10 +156,20 @@ def _answer_reader(log: EgressLog) -> Any:
             log.refused("GET", req.url.raw_authority, req.url.raw_path, f"redirect ({response.status}) not followed")
             raise Refused(f"{req.url.raw_path} was answered with a redirect ({response.status}): not followed")
         if response.status != 101:
-            attempt.body = await response.read()
+            attempt.body = await response.read() if most_bytes is None else await _read_at_most(response, most_bytes)
         return response
 
     return read
+
+
+async def _read_at_most(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    body = bytearray()
+    while chunk := await response.content.read(most_bytes + 1 - len(body)):
+        body += chunk
+        if len(body) > most_bytes:
+            response.close()
+            raise MalformedMessage(f"the answer of {response.url.raw_host} is longer than {most_bytes} bytes")
+    return bytes(body)
 
 
 def _web_socket_class(log: EgressLog) -> type[aiohttp.ClientWebSocketResponse]:

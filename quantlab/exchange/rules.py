@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from yarl import URL
@@ -57,9 +57,32 @@ _STREAM = re.compile(
 _ORDER_WORDS = re.compile(r"order|cancel|withdraw|transfer|convert|borrow|repay|loan|margin", re.IGNORECASE)
 
 
+class Rules(Protocol):
+    """What a guarded session lets out: the door's own list is `Origins`."""
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The only names that are resolved."""
+        ...
+
+    @property
+    def creed(self) -> str:
+        """What this session is for: the last sentence of a refusal."""
+        ...
+
+    @property
+    def most_bytes(self) -> int | None:
+        """The longest answer that is read; None where there is no bound."""
+        ...
+
+    def fault(self, method: str, url: URL, headers: Mapping[str, str]) -> str | None:
+        """Why this request may not leave, or None."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """The two places a door opens to, and whether they are a replay venue."""
+    """The two places a door opens to, and whether they are a replay venue. Rules of the door without a key."""
 
     rest: URL
     stream: URL
@@ -69,15 +92,26 @@ class Origins:
     def hosts(self) -> frozenset[str]:
         return frozenset(url.raw_host or "" for url in (self.rest, self.stream))
 
+    @property
+    def creed(self) -> str:
+        return "Paper trading only reads market data"
+
+    @property
+    def most_bytes(self) -> int | None:
+        return None
+
+    def fault(self, method: str, url: URL, headers: Mapping[str, str]) -> str | None:
+        return request_fault(self, method, url, headers)
+
 
 def request_fault(origins: Origins, method: str, url: URL, headers: Mapping[str, str]) -> str | None:
     """Why this request may not leave, or None. `url` is judged as it would be written, without decoding."""
     if method != "GET":
         return f"method {method} is not GET"
-    if _is_at(url, origins.rest) and _may_ask(origins, url.raw_path):
+    if is_at(url, origins.rest) and _may_ask(origins, url.raw_path):
         headers_allowed = HEADERS
         foreign = [name for name in url.query if name not in PARAMETERS]
-    elif _is_at(url, origins.stream) and url.raw_path in STREAM_PATHS:
+    elif is_at(url, origins.stream) and url.raw_path in STREAM_PATHS:
         headers_allowed = UPGRADE_HEADERS
         foreign = list(url.query)
     elif url.origin() in (origins.rest.origin(), origins.stream.origin()):
@@ -88,12 +122,22 @@ def request_fault(origins: Origins, method: str, url: URL, headers: Mapping[str,
         return f"parameter {foreign[0]} is not one of a market data request"
     if url.user is not None or url.password is not None:
         return "the address carries credentials"
+    return header_fault(url, headers, headers_allowed)
+
+
+def header_fault(url: URL, headers: Mapping[str, str], allowed: frozenset[str]) -> str | None:
+    """Why a request with these headers may not leave, or None. Their values are not shown, they may be secret."""
     for name, value in headers.items():
-        if name.lower() not in headers_allowed:
-            return f"header {name} is not one of a market data request"
+        if name.lower() not in allowed:
+            return f"header {name} is not one of a request of this kind"
         if name.lower() == "host" and not _names(value, url):
             return f"header Host names {value}, the address {url.raw_host}"
     return None
+
+
+def is_at(url: URL, origin: URL) -> bool:
+    """Whether `url` is of that scheme, host and port."""
+    return (url.scheme, url.raw_host, url.port) == (origin.scheme, origin.raw_host, origin.port)
 
 
 def frame_fault(command: Any) -> str | None:
@@ -132,10 +176,6 @@ def looks_like_order(method: str, path: str) -> bool:
 
 def _may_ask(origins: Origins, path: str) -> bool:
     return path in REST_PATHS or (origins.is_venue and path == VENUE_CLOCK)
-
-
-def _is_at(url: URL, origin: URL) -> bool:
-    return (url.scheme, url.raw_host, url.port) == (origin.scheme, origin.raw_host, origin.port)
 
 
 def _is_stream(name: object) -> bool:

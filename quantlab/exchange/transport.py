@@ -116,21 +116,13 @@ class Transport:
             self._budget.returned(held)
             return
         if attempt.status:
-            self._budget.answered(held, _used_weight(attempt.headers))
+            self._budget.answered(held, attempt.used_weight)
         self._log.sent(self._config.address, path, weight, attempt.status, detail)
 
 
-def _used_weight(headers: Mapping[str, str]) -> int | None:
-    value = _header(headers, "x-mbx-used-weight-1m")
-    return int(value) if value.isdigit() else None
-
-
 def _date_ms(headers: Mapping[str, str]) -> int:
+    date = next((value for name, value in headers.items() if name.lower() == "date"), "")
     try:
-        return int(parsedate_to_datetime(_header(headers, "date")).timestamp() * 1000)
+        return int(parsedate_to_datetime(date).timestamp() * 1000)
     except (TypeError, ValueError):
         return 0
-
-
-def _header(headers: Mapping[str, str], name: str) -> str:
-    return next((value for key, value in headers.items() if key.lower() == name), "")

@@ -1,7 +1,7 @@
 """What a key may do, judged from Binance's own answer: reading and spot trading, and nothing beside.
 
-Pure: the decoded body of GET /sapi/v1/account/apiRestrictions goes in, a `Verdict` comes out. What cannot be excluded is
-refused, so a field that is missing, unknown or of another type never passes. Fields: Binance wallet docs, "API key
+Pure: the decoded body of GET /sapi/v1/account/apiRestrictions goes in, a `Verdict` comes out. What cannot be excluded
+is refused, so a field that is missing, unknown or of another type never passes. Fields: Binance wallet docs, "API key
 permission", checked 2026-11-23.
 """
 
@@ -157,8 +157,8 @@ def _unknown(name: object, value: object) -> str:
 
 def _kind(value: object) -> str:
     """What a value is, never the value: an answer may hold anything."""
-    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
-    return "null" if value is None else kinds.get(type(value), "something else")
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    return "null" if value is None else kinds.get(type(value), "an object")
 
 
 def _shown(name: object) -> str:

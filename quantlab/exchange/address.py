@@ -1,0 +1,121 @@
+"""This machine's public address, as a service of the user's choice sees it: what a key's whitelist has to hold.
+
+Off unless the user names a service (QUANTLAB_ADDRESS_URL). It is told nothing but that we ask.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from quantlab.exchange.egress import Egress, EgressLog, unwritten
+from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
+from quantlab.exchange.rules import HEADERS, header_fault
+from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, MalformedMessage, QuantlabError, Refused
+
+MOST_BYTES = 200
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+async def public_address(url: str, timeout_s: float, egress: Egress = unwritten) -> str:
+    """Ask `url` once, `timeout_s` at most; gives the address in its usual form, such as "203.0.113.7".
+
+    The answer is the address as text, or JSON {"ip": "…"}, in at most 200 bytes.
+    Raises ConfigurationError for a `url` that is no https address (http on this machine only), ExchangeUnreachable when
+    nothing or an error is answered, MalformedMessage when the answer is no address, Refused for a redirect.
+    """
+    where = _checked(url)
+    attempt = Attempt()
+    log = EgressLog(egress)
+    error: QuantlabError | None = None
+    token = ATTEMPT.set(attempt)
+    try:
+        async with (
+            guarded_session(_OnlyThis(where), log, timeout_s) as session,
+            session.get(where, allow_redirects=False),
+        ):
+            pass
+    except (Refused, MalformedMessage) as refusal:
+        error = type(refusal)(str(refusal))
+    except (aiohttp.ClientError, OSError, TimeoutError) as broken:
+        error = ExchangeUnreachable(
+            f"{where.host} did not tell this machine's public address ({type(broken).__name__}): look at "
+            "QUANTLAB_ADDRESS_URL, or unset it"
+        )
+    finally:
+        ATTEMPT.reset(token)
+    if attempt.left:
+        log.sent(where.raw_authority, where.raw_path, 0, attempt.status, "public address")
+    elif error is not None and not isinstance(error, Refused):
+        log.unreachable(where.raw_authority, where.raw_path, str(error))
+    if error is None and attempt.status != 200:
+        error = ExchangeUnreachable(
+            f"{where.host} answered HTTP {attempt.status}, not this machine's public address: look at "
+            "QUANTLAB_ADDRESS_URL"
+        )
+    if error is not None:
+        raise error
+    return _address_in(attempt.body or b"", where)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnlyThis:
+    """Rules of a session that asks one address and no other."""
+
+    url: URL
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        return frozenset({self.url.raw_host or ""})
+
+    @property
+    def creed(self) -> str:
+        return "Only the address of QUANTLAB_ADDRESS_URL is asked here"
+
+    @property
+    def most_bytes(self) -> int | None:
+        return MOST_BYTES
+
+    def fault(self, method: str, url: URL, headers: Mapping[str, str]) -> str | None:
+        if method != "GET":
+            return f"method {method} is not GET"
+        if url != self.url:
+            return "it is another address"
+        return header_fault(url, headers, HEADERS)
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = URL(url)
+        parsed.port  # noqa: B018 - raises where it is no number
+    except (ValueError, TypeError):
+        parsed = URL()
+    sound = parsed.host and parsed.user is None and parsed.password is None and not parsed.raw_fragment
+    safe = parsed.scheme == "https" or (parsed.scheme == "http" and parsed.host in _LOOPBACK)
+    if not sound or not safe:
+        raise ConfigurationError(
+            "QUANTLAB_ADDRESS_URL is not an https address without credentials (http is for this machine alone)"
+        )
+    return parsed
+
+
+def _address_in(body: bytes, where: URL) -> str:
+    found: object = body.decode("ascii", "replace").strip()
+    if body.lstrip()[:1] == b"{":
+        try:
+            answer = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            answer = {}
+        found = answer.get("ip")
+    try:
+        # A zone ("%eth0") names an interface of some machine, and may hold any text.
+        if isinstance(found, str) and "%" not in found:
+            return str(ipaddress.ip_address(found.strip()))
+    except ValueError:
+        pass
+    raise MalformedMessage(f"the answer of {where.host} is no address: look at QUANTLAB_ADDRESS_URL")
