@@ -163,12 +163,16 @@ def _answer_reader(log: EgressLog, most_bytes: int | None) -> Any:
 
 
 async def _read_at_most(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """The whole answer. One that cannot be read to its end is closed: left open, aiohttp warns with its address."""
     body = bytearray()
-    while chunk := await response.content.read(most_bytes + 1 - len(body)):
-        body += chunk
-        if len(body) > most_bytes:
-            response.close()
-            raise MalformedMessage(f"the answer of {response.url.raw_host} is longer than {most_bytes} bytes")
+    try:
+        while chunk := await response.content.read(most_bytes + 1 - len(body)):
+            body += chunk
+            if len(body) > most_bytes:
+                raise MalformedMessage(f"the answer of {response.url.raw_host} is longer than {most_bytes} bytes")
+    except BaseException:
+        response.close()
+        raise
     return bytes(body)
 
 
