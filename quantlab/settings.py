@@ -10,17 +10,17 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from quantlab.environment import DESCRIPTOR_NAME, SECRET_NAMES, held_secrets
 from quantlab.model.errors import ConfigurationError, Refused
 from quantlab.redact import redact, register_secret
 
 Market = Literal["mainnet", "testnet", "replay"]
 
-SECRET_NAMES = frozenset({"BINANCE_API_KEY", "BINANCE_API_SECRET", "VAULT_PASSWORD", "API_BEARER_TOKEN"})
 PUBLIC_NAMES = frozenset(
     {
         "QUANTLAB_MARKET",
@@ -102,14 +102,16 @@ def find_root(environ: Mapping[str, str] | None = None) -> Path:
 def load_settings(
     root: Path | None = None, *, environ: Mapping[str, str] | None = None, market: str | None = None
 ) -> Settings:
-    """Read the settings. The environment wins over `.env`; `market` wins over both.
+    """Read the settings. The environment (and what left it, see `quantlab.environment`) wins over `.env`; `market` wins
+    over both.
 
     Raises ConfigurationError (unknown names, bad values) and Refused (a `.env` that others can read), each in one line
     that names the setting and never shows a secret's value.
     """
-    environ = dict(os.environ if environ is None else environ)
+    environ = held_secrets() | dict(os.environ) if environ is None else dict(environ)
     root = (root or find_root(environ)).resolve()
-    file = dict(_read_env(root / ".env"))
+    path = root / ".env"
+    file = {line.name: line.value for line in parse_env(read_env(path) or b"", path)}
     elsewhere = file.pop("QUANTLAB_ROOT", "")
     if elsewhere and (root / Path(elsewhere).expanduser()).resolve() != root:
         raise ConfigurationError(f".env: QUANTLAB_ROOT={elsewhere} is not where this file lies: move it, or the line")
@@ -176,19 +178,41 @@ def _market(values: Mapping[str, str], override: str | None) -> str:
     return named
 
 
-def _read_env(path: Path) -> Iterator[tuple[str, str]]:
-    """The `NAME=value` lines of `.env`. Every value that is not a public setting's counts as a secret."""
+class EnvLine(NamedTuple):
+    """One `NAME=value` line of `.env`, without its quotes and comment. `number` counts from 1."""
+
+    number: int
+    name: str
+    value: str
+
+
+def read_env(path: Path) -> bytes | None:
+    """What `.env` holds; None where there is none.
+
+    Raises Refused when others can read it, ConfigurationError when nobody can.
+    """
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read()
     except FileNotFoundError:
-        return
-    except UnicodeDecodeError:  # its own words would show a byte of the file
-        raise ConfigurationError(f"{path} is not UTF-8 text: save it as such") from None
+        return None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     if mode & 0o077:
         raise Refused(f"others can read {path}: type `chmod 600 {shlex.quote(str(path))}`")
+    return data
+
+
+def parse_env(data: bytes, path: Path) -> Iterator[EnvLine]:
+    """The settings that `.env` sets. Every value that is not a public setting's counts as a secret.
+
+    Raises ConfigurationError for what is not UTF-8, for unknown and repeated names, and for lines that set nothing.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:  # its own words would show a byte of the file
+        raise ConfigurationError(f"{path} is not UTF-8 text: save it as such") from None
     seen: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip().removeprefix("export ")
@@ -205,7 +229,7 @@ def _read_env(path: Path) -> Iterator[tuple[str, str]]:
         if name in seen:
             raise ConfigurationError(f".env:{number}: {name} stands in line {seen[name]} already: remove one")
         seen[name] = number
-        yield name, value
+        yield EnvLine(number, name, value)
 
 
 def _unquoted(value: str) -> str:
@@ -218,6 +242,8 @@ def _check_shell_name(name: str) -> None:
     """In the shell our own prefixes are ours alone; `API_*` is common, so only near-misses count."""
     if name in SETTING_NAMES or name == _TESTS_NAME:
         return
+    if name == DESCRIPTOR_NAME:  # the command takes it away before settings are read
+        raise ConfigurationError(f"environment: {name} is quantlab's own, between its processes: unset it")
     ours = name.startswith(("QUANTLAB_", "BINANCE_"))
     near = name.startswith("API_") and difflib.get_close_matches(name, SETTING_NAMES, 1, 0.85)
     if ours or near:

@@ -6,20 +6,24 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
 import sys
 from typing import NoReturn
 
-from quantlab.model.errors import QuantlabError
-from quantlab.redact import RedactingFilter, redact
+from quantlab.environment import CannotLeave, forbid_core_dumps, leave_environment
 
 INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Run the command line and exit."""
+    """Run the command line and exit. Before all else (before the imports too: they take time) the secrets leave the
+    environment."""
+    forbid_core_dumps()
+    try:
+        leave_environment()
+    except CannotLeave as error:
+        print(f"quantlab: {error}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -27,9 +31,13 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Errors are one line on stderr; `--debug` shows the traceback too."""
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    import logging
+
     import typer
 
     from quantlab.cli.app import app
+    from quantlab.model.errors import QuantlabError
+    from quantlab.redact import RedactingFilter, redact
 
     if logging.lastResort is not None:  # what libraries warn of goes to stderr through it
         logging.lastResort.addFilter(RedactingFilter())
@@ -62,6 +70,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _os_error(error: OSError) -> str:
+    import errno
+
     where = f": {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"the disk is full{where}: free some space; what was committed is kept, and the same --run-id resumes"

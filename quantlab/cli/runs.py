@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from quantlab.environment import popen_secretly, scrubbed
 from quantlab.model import ConfigurationError, NotFound, QuantlabError, Refused, error_of_exit_code
 from quantlab.settings import Settings, load_settings
 
@@ -96,7 +97,7 @@ def start(options: RunOptions, arguments: list[str]) -> dict[str, Any]:
         command += ["--run-id", run_id]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "wb") as output:
-        process = subprocess.Popen(
+        process = popen_secretly(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     deadline = time.monotonic() + _START_TIMEOUT_S
@@ -228,7 +229,13 @@ def _venue_for(chosen: Settings, options: RunOptions, run_id: str) -> Iterator[S
     from quantlab.venue.child import VenueChild
 
     hours = max(options.length_ms / 3_600_000, 0.02) if options.length_ms else 24.0
-    with VenueChild(hours=hours, seed=options.seed, speed=options.speed, skip_to_ms=_reached(chosen, run_id)) as venue:
+    with VenueChild(
+        hours=hours,
+        seed=options.seed,
+        speed=options.speed,
+        skip_to_ms=_reached(chosen, run_id),
+        environment=scrubbed(os.environ),
+    ) as venue:
         yield chosen.with_venue(venue.url)
 
 

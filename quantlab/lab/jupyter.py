@@ -10,10 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from quantlab.environment import scrubbed
 from quantlab.model import NotFound, QuantlabError
-
-#: Kernels read `.env` themselves where they need it; their environment, which any cell can print, never carries it.
-_SECRET = ("BINANCE_", "VAULT_", "API_")
 
 
 def open_jupyter(root: Path, *, port: int, browser: bool) -> None:
@@ -43,10 +41,12 @@ def open_jupyter(root: Path, *, port: int, browser: bool) -> None:
 
 
 def environment(base: Mapping[str, str], root: Path, token: str) -> dict[str, str]:
-    """What JupyterLab and its kernels are given: `base` without secrets, the checkout's configuration, the token."""
+    """What JupyterLab and its kernels are given: `base` without secrets, the checkout's configuration, the token.
+
+    Kernels read `.env` themselves where they need it; their environment, which any cell can print, never carries it.
+    """
     config = root / "jupyter_config"
-    clean = {name: value for name, value in base.items() if not name.startswith(_SECRET)}
-    return clean | {
+    return scrubbed(base, public=True) | {
         "QUANTLAB_ROOT": str(root),
         "JUPYTER_TOKEN": token,
         "JUPYTER_CONFIG_PATH": _before(str(config), base.get("JUPYTER_CONFIG_PATH")),

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from quantlab.environment import popen_secretly, scrubbed
 from quantlab.lab.run import Run, log_path
 from quantlab.model import ConfigurationError, NotFound, Refused
 from quantlab.settings import Settings
-
-#: What a run reads from `.env` itself, if it needs it: its environment never carries it.
-_SECRET = ("BINANCE_", "VAULT_", "API_")
 
 
 def launch(
@@ -50,7 +48,7 @@ def launch(
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "wb") as output:
-        process = subprocess.Popen(
+        process = popen_secretly(
             command,
             cwd=settings.root,
             env=_environment(settings),
@@ -74,8 +72,7 @@ def find_fleet(root: Path, fleet: Path | str) -> Path:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRET)}
-    environment |= {
+    environment = scrubbed(os.environ, public=True) | {
         "QUANTLAB_MARKET": settings.market,
         "QUANTLAB_ROOT": str(settings.root),
         "QUANTLAB_HOME": str(settings.home),

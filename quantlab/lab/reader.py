@@ -9,8 +9,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from quantlab.environment import scrubbed
 from quantlab.model import Source
-from quantlab.report import scrubbed
 from quantlab.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantlab.environment import scrubbed
 from quantlab.model import NotFound, QuantlabError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 #: A cell of the report that takes longer than this hangs.
 _CELL_TIMEOUT_S = 120
-#: The environment of a kernel or child holds no setting but the home, and so no secret.
-_OURS = ("QUANTLAB_", "BINANCE_", "VAULT_", "API_")
 _TEMPLATES = files("quantlab.report") / "templates"
 
 
@@ -59,11 +58,6 @@ def report_process(run_id: str, *, home: Path, reports: Path) -> Path:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise QuantlabError(lines[-1] if lines else f"the report of {run_id} failed without a word")
     return Path(done.stdout.strip().splitlines()[-1])
-
-
-def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` without any of our settings: what a child that needs no secret is given."""
-    return {name: value for name, value in environment.items() if not name.startswith(_OURS)}
 
 
 def _check_known(run_ids: Sequence[str], home: Path) -> None:
