@@ -55,7 +55,7 @@ class RequestLog:
                 "wall_ms": time.time_ns() // 1_000_000,
                 "market_ms": self._market_ms(),
                 "kind": kind,
-                "method": method,
+                "method": masked(method),
                 "path": masked(path),
                 "query": masked(query),
                 "weight": weight,

@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus
 MASK = "***"
 _API_KEY_NAMES = frozenset({"apikey", "api_key", "x-mbx-apikey"})
 _SECRET_NAMES = frozenset({"signature", "secret", "secretkey", "api_secret", "apisecret"})
+_HIDDEN = _API_KEY_NAMES | _SECRET_NAMES
 #: Bounded, so that no text takes long; "signature" in unicode escapes has 54 characters.
 _JSON_NAME = re.compile(r'"((?:[^"\\]|\\.){1,80})"\s*:\s*', re.DOTALL)
 _JSON_VALUE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[^,}\s]*', re.DOTALL)
@@ -31,9 +32,11 @@ def fingerprint(api_key: str) -> str:
 
 def masked(text: str) -> str:
     """`text` with the values of secrets masked and API keys as their fingerprints. Keeps JSON and queries readable."""
-    for found in reversed(list(_in_json(text))):
-        text = f'{text[: found.start]}"{found.shown}"{text[found.end :]}'
-    text = _PAIR.sub(_masked_pair, text)
+    parts, at = [], 0
+    for found in _in_json(text):
+        parts += [text[at : found.start], f'"{found.shown}"']
+        at = found.end
+    text = _PAIR.sub(_masked_pair, "".join(parts) + text[at:])
     return _KEY_SHAPED.sub(lambda key: fingerprint(key[0]), text)
 
 
@@ -60,15 +63,16 @@ def _in_json(text: str) -> Iterator[_Found]:
     at = 0
     while (member := _JSON_NAME.search(text, at)) is not None:
         at = member.end()
-        name = _unescaped(f'"{member[1]}"').lower()
-        if (value := _JSON_VALUE.match(text, at)) is not None and name in _API_KEY_NAMES | _SECRET_NAMES:
+        words = _unescaped(f'"{member[1]}"') if "\\" in member[1] else member[1]
+        name = words.lower().rpartition('"')[2]  # behind a stray quote
+        if name in _HIDDEN and (value := _JSON_VALUE.match(text, at)) is not None:
             yield _Found(name, at, value.end(), _shown(name, _unescaped(value[0])))
             at = value.end()
 
 
 def _masked_pair(pair: re.Match[str]) -> str:
     name = unquote_plus(pair[1]).lower()
-    return f"{pair[1]}={_shown(name, unquote_plus(pair[2]))}" if name in _API_KEY_NAMES | _SECRET_NAMES else pair[0]
+    return f"{pair[1]}={_shown(name, unquote_plus(pair[2]))}" if name in _HIDDEN else pair[0]
 
 
 def _shown(name: str, value: str) -> str:
