@@ -16,7 +16,10 @@ from quantlab.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from quantlab.lab.inspect import Depth
+    from quantlab.lab.key_setup import KeySetup
+    from quantlab.lab.keys import KeyDetail
     from quantlab.lab.reader import MarketReader
+    from quantlab.preflight import Result as PreflightResult
     from quantlab.report.picture import Picture
     from quantlab.report.table import Table
 
@@ -152,6 +155,83 @@ class Workbench:
     def report(self, run_id: str | None = None) -> Path:
         """The path of the run's `report.html` (default: the newest run), made if it is not there yet."""
         return self.attach(run_id).report()
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def vault(self) -> Table:
+        """The state of the vault: whether there is one, its key derivation, where its password is found. No password
+        is needed, and none is shown."""
+        from quantlab.lab.keys import vault_state
+
+        return vault_state(self.settings)
+
+    def setup_keys(self, label: str = "Paper Trading", environment: str | None = None, *, ask: bool = True) -> KeySetup:
+        """Take a key in by guided steps: hidden prompts for password, key and secret, then the audit.
+
+        What is typed is in no cell, output, widget or history. `environment` is where the key belongs (default: the
+        market of this workbench). With `ask=False`, or where nobody can be asked, it only tells the steps. The result
+        shows one line: `key "Paper Trading" (9f2c…) is in the vault: enableReading; bound to addresses`, or why it was
+        refused. Raises ConfigurationError or Refused for a label that cannot be kept.
+        """
+        from quantlab.lab.key_setup import setup_keys
+
+        return setup_keys(self.settings, label, environment, wanted=ask)
+
+    def keys(self) -> Table:
+        """The inventory of keys, as a table to read; needs no password.
+
+        Columns of its `.frame`: label, environment, fingerprint, type, state, why, permissions, ip_restricted, address,
+        created, last_rotated, last_audited, last_opened (UTC), last_opened_by, notes.
+        """
+        from quantlab.lab.keys import keys
+
+        return keys(self.settings)
+
+    def key(self, label: str) -> KeyDetail:
+        """One key by label or fingerprint: `.entry`, `.users`, `.history`; needs no password. Raises NotFound."""
+        from quantlab.lab.keys import KeyDetail
+
+        return KeyDetail(self.settings, label)
+
+    def key_users(self, label: str | None = None) -> Table:
+        """Who opened which key, newest first (default: all keys); needs no password.
+
+        Columns of its `.frame`: label, fingerprint, program, machine, purpose, first, last (UTC), times.
+        """
+        from quantlab.lab.keys import key_users
+
+        return key_users(self.settings, label)
+
+    def permissions(self) -> Table:
+        """What each permission of a Binance key means, quantlab's rule for it, and which of your keys have it."""
+        from quantlab.lab.keys import permissions
+
+        return permissions(self.settings)
+
+    def audit(self, label: str | None = None) -> Table:
+        """Ask Binance what each key may do (default: all keys that hold a secret), and keep the answer. What may move
+        funds, or is not bound to addresses, is locked from then on.
+
+        Columns of its `.frame`: label, fingerprint, audit ("passed", "refused", "rejected", "not auditable",
+        "unreachable"), state, permissions, ip_restricted, why. Raises Refused without the vault's password,
+        WrongPassword, NotFound.
+        """
+        from quantlab.lab.keys import audit
+
+        return audit(self.settings, label)
+
+    def preflight(self, *, ask_exchange: bool = True) -> PreflightResult:
+        """The security checklist for this workbench's market, failing lines first: what, why, how to mend."""
+        from quantlab.preflight import preflight
+
+        return preflight(self.settings, ask_exchange=ask_exchange)
+
+    def drill(self) -> Table:
+        """Rehearse a compromised key on a replay venue, with keys made for it: the steps, whose part each is, and the
+        seconds it took. Your own keys and runs are not touched. Takes some ten seconds."""
+        from quantlab.lab.keys import drill
+
+        return drill(self.settings)
 
     # -- housekeeping -----------------------------------------------------------------------------------------------
 
