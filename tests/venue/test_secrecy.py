@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,6 +170,7 @@ def test_a_venue_with_keys_says_nothing_of_them(tmp_path: Path) -> None:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     url = json.loads(ready.read_text())["url"]
+    asyncio.run(_signed_requests(url))
     answers = asyncio.run(_broken_requests(url))
     out, _ = process.communicate(timeout=10)
     assert process.returncode == 0
@@ -179,12 +181,31 @@ def test_a_venue_with_keys_says_nothing_of_them(tmp_path: Path) -> None:
         assert all(secret.encode() not in answer for answer in answers.values())
 
 
-async def _broken_requests(url: str) -> dict[str, bytes]:
-    where = urlsplit(url)
-    answers = {}
+async def test_a_plain_server_would_quote_them(caplog: pytest.LogCaptureFixture) -> None:
+    """The control of the test above."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    answers = await _broken_requests("http://127.0.0.1:{1}".format(*runner.addresses[0]))
+    await runner.cleanup()
+    assert sum(KEY[:30].encode() in answer for answer in answers.values()) >= 4
+    assert KEY in caplog.text
+
+
+async def _signed_requests(url: str) -> None:
     async with aiohttp.ClientSession(url) as http:
         assert (await ask(http, KEY, signed_query(openssl_hmac(SECRET))))[0] == 200, "the file's key is known"
         assert (await ask(http, KEY, signed_query(openssl_hmac("another"))))[1]["code"] == -1022
+
+
+async def _broken_requests(url: str) -> dict[str, bytes]:
+    """What is answered to each of BROKEN."""
+    where = urlsplit(url)
+    answers = {}
     for name, request in BROKEN.items():
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
         writer.write(request.replace(b"KEY", KEY.encode()))
