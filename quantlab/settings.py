@@ -15,7 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from quantlab.environment import DESCRIPTOR_NAME, SECRET_NAMES, held_secrets
+from quantlab.environment import DESCRIPTOR_NAME, held_secrets
+from quantlab.environment import SECRET_NAMES as SECRET_NAMES
 from quantlab.model.errors import ConfigurationError, Refused
 from quantlab.redact import redact, register_secret
 
