@@ -36,6 +36,7 @@ PUBLIC_NAMES = frozenset(
         "QUANTLAB_HOME",
         "QUANTLAB_WEIGHT_PER_MINUTE",
         "QUANTLAB_TIMEOUT_SECONDS",
+        "QUANTLAB_ADDRESS_URL",
         "QUANTLAB_ROLE",
     }
 )
@@ -65,6 +66,7 @@ class Settings(BaseModel):
     home: Path
     weight_per_minute: int = 1200
     timeout_seconds: float = 30.0
+    address_url: str | None = None
     role: Literal["coordinator", "worker"] = "coordinator"
 
     def public(self) -> dict[str, Any]:
@@ -155,6 +157,7 @@ def _typed(values: Mapping[str, str], root: Path, override: str | None) -> Setti
             "api_allowed_hosts": _list(values.get("API_ALLOWED_HOSTS", "")),
             "weight_per_minute": _whole("QUANTLAB_WEIGHT_PER_MINUTE", values, 1200, 50, 6000),
             "timeout_seconds": _number("QUANTLAB_TIMEOUT_SECONDS", values, 30, 1, 300),
+            "address_url": _address_url(values.get("QUANTLAB_ADDRESS_URL")),
             "role": role,
             **secrets,
         }
@@ -311,6 +314,17 @@ def _venue_url(url: str) -> str:
     if not _is_loopback(parts.hostname or ""):
         raise Refused(f"QUANTLAB_VENUE_URL={url} is not on this machine: a replay talks to loopback only")
     return url.rstrip("/")
+
+
+def _address_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = _parts(url)
+    if parts is None or parts.scheme not in ("http", "https"):
+        raise _bad("QUANTLAB_ADDRESS_URL", url, "addresses of a service that answers with your public address")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise Refused("QUANTLAB_ADDRESS_URL is not https: anybody on the way could answer for it")
+    return url
 
 
 def _parts(url: str) -> SplitResult | None:

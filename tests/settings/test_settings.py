@@ -69,6 +69,7 @@ def test_every_name_is_read(env_file: EnvFile, tmp_path: Path) -> None:
         "QUANTLAB_HOME": "state/here",
         "QUANTLAB_WEIGHT_PER_MINUTE": "600",
         "QUANTLAB_TIMEOUT_SECONDS": "2.5",
+        "QUANTLAB_ADDRESS_URL": "https://address.example/?format=json",
         "QUANTLAB_ROLE": "worker",
     }
     assert values.keys() == SETTING_NAMES and PUBLIC_NAMES.isdisjoint(SECRET_NAMES)
@@ -78,6 +79,7 @@ def test_every_name_is_read(env_file: EnvFile, tmp_path: Path) -> None:
         assert settings.api_cors_origins == ("http://localhost:3000", "https://desk.example")
         assert settings.api_allowed_hosts == ("box.tail1234.ts.net",)
         assert (settings.api_host, settings.api_port) == ("::1", 9001)
+        assert settings.address_url == "https://address.example/?format=json"
         assert (settings.weight_per_minute, settings.timeout_seconds, settings.role) == (600, 2.5, "worker")
         assert settings.home == tmp_path / "state" / "here"
         assert settings.vault_password and settings.vault_password.get_secret_value() == "password-of-nobody"
@@ -206,6 +208,8 @@ def test_a_venue_is_for_replay_only(tmp_path: Path) -> None:
         ("QUANTLAB_TIMEOUT_SECONDS", "nan", "30"),
         ("QUANTLAB_TIMEOUT_SECONDS", "0.5", "1"),
         ("QUANTLAB_TIMEOUT_SECONDS", "inf", "300"),
+        ("QUANTLAB_ADDRESS_URL", "ftp://address.example", "https://address.example"),
+        ("QUANTLAB_ADDRESS_URL", "https://user:word@address.example", "http://127.0.0.1:8080/ip"),
     ],
 )
 def test_bad_values_are_named_in_one_line(tmp_path: Path, name: str, bad: str, good: str) -> None:
@@ -214,6 +218,14 @@ def test_bad_values_are_named_in_one_line(tmp_path: Path, name: str, bad: str, g
         load(tmp_path, **{name: bad})
     message = str(raised.value)
     assert f'{name}="{bad}' in message and "is not one of: " in message and "\n" not in message
+
+
+def test_an_address_service_is_https_or_on_this_machine(tmp_path: Path) -> None:
+    assert load(tmp_path).address_url is None
+    assert load(tmp_path, QUANTLAB_ADDRESS_URL="http://localhost:8080/ip").address_url == "http://localhost:8080/ip"
+    for url in ("http://address.example/", "http://127.0.0.1.example/"):
+        with pytest.raises(Refused, match="not https"):
+            load(tmp_path, QUANTLAB_ADDRESS_URL=url)
 
 
 def test_live_is_refused(tmp_path: Path) -> None:
