@@ -226,15 +226,16 @@ def panic(
     if drill:
         from quantlab.cli.drill import print_steps, rehearse
 
-        result = rehearse(quiet=as_json)
+        result = rehearse()
         emit(result, as_json, lambda: print_steps(result))
         if not result["ok"]:
             raise typer.Exit(1)
         return
+    from quantlab.cli.panic import aloud
     from quantlab.cli.panic import panic as act
     from quantlab.cli.runs import settings
 
-    emit(act(settings(), labels or None, quiet=as_json), as_json)
+    emit(act(settings(), labels or None, aloud), as_json)
 
 
 @app.command()

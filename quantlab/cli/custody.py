@@ -1,34 +1,24 @@
-"""What the commands about keys do beyond the vault itself: `.env`, the running engine, files, the sweep."""
+"""What the commands about keys do beyond the vault itself: `.env`, the password's home, the running engine."""
 
 from __future__ import annotations
 
-import csv
-import html
-import io
-import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from quantlab.ledger.keys import holds_keys
-from quantlab.model import NotFound, QuantlabError, Refused
+from quantlab.model import QuantlabError, Refused
 from quantlab.settings import Settings
 from quantlab.vault import NoVault, Vault, password
 from quantlab.vault.backup import known_backups
 from quantlab.vault.envfile import put
 from quantlab.vault.intake import Intake, environment_of, pair_of, take_in
-from quantlab.vault.inventory import inventory
 from quantlab.vault.opening import open_vault
 
 #: How long an engine may take to look at its keys.
 _LOOK_S = 30.0
-_COLUMNS = (
-    "label venue environment fingerprint type state state_why created last_rotated last_audited audit permissions "
-    "ip_restricted address notes used_by"
-).split()
 
 
 def import_pair(chosen: Settings, *, label: str | None = None) -> Intake | None:
@@ -128,60 +118,5 @@ def tell_engine(home: Path) -> str:
     return f'run "{engine.run_id}" uses {names} now' if names else f'run "{engine.run_id}" uses no key and goes on'
 
 
-def write_inventory(home: Path, path: Path) -> int:
-    """Write the inventory as JSON, CSV or HTML, by the file's suffix; "-" prints JSON. Returns the number of keys."""
-    entries = inventory(home)
-    suffix = ".json" if str(path) == "-" else path.suffix.lower()
-    if suffix == ".json":
-        text = json.dumps(entries, indent=2) + "\n"
-    elif suffix == ".csv":
-        text = _csv(entries)
-    elif suffix in (".html", ".htm"):
-        text = _html(entries)
-    else:
-        raise NotFound(f'no format for "{path.suffix}": give a .json, .csv or .html file')
-    if str(path) == "-":
-        print(text, end="")
-    else:
-        path.write_text(text, encoding="utf-8")
-    return len(entries)
-
-
-def run_sweep(chosen: Settings, paths: list[Path], *, quiet: bool) -> dict[str, Any]:
-    """Sweep for the secrets that this home has. Raises NotFound when there are none to look for."""
-    from quantlab.vault.sweep import known_secrets, sweep_for_user
-
-    secrets = known_secrets(chosen)
-    if not secrets:
-        raise NotFound("no secret to look for: no vault, no .env")
-    return sweep_for_user(chosen, secrets, paths, out=None if quiet else sys.stderr)
-
-
 def _is_in(env: Path) -> bool:
     return env.is_file() and "VAULT_PASSWORD" in env.read_text(encoding="utf-8-sig")
-
-
-def _flat(entry: dict[str, Any]) -> list[str]:
-    users = "; ".join(f"{use['machine']} {use['program']} {use['last']}" for use in entry["used_by"])
-    plain = entry | {"permissions": ", ".join(entry["permissions"] or ()), "used_by": users}
-    return ["" if plain[name] is None else str(plain[name]) for name in _COLUMNS]
-
-
-def _csv(entries: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    writer.writerows(map(_flat, entries))
-    return text.getvalue()
-
-
-def _html(entries: list[dict[str, Any]]) -> str:
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in _COLUMNS)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in _flat(entry)) + "</tr>" for entry in entries
-    )
-    style = "body{font:14px sans-serif}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px}"
-    return (
-        f'<!doctype html><meta charset="utf-8"><title>Keys</title><style>{style}</style>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>\n"
-    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from quantlab.ledger.keys import KeyRow
 from quantlab.settings import Settings
 from quantlab.vault.inventory import inventory
 
+Say = Callable[[str], object]
 #: Where a key is deleted, by its environment. Keys of a main account cannot be deleted by API.
 #: Source: Binance support, "How to delete an API key", and the spot testnet's page, checked 2026-11-23.
 PLACES = {
@@ -19,16 +21,15 @@ PLACES = {
 }
 
 
-def panic(chosen: Settings, labels: list[str] | None, *, quiet: bool = False) -> dict[str, Any]:
+def panic(chosen: Settings, labels: list[str] | None, say: Say) -> dict[str, Any]:
     """Say where to delete the key; then revoke it here, erase its secret, and halt what uses it. Needs no password.
 
-    `labels` None means all keys. Raises NotFound for a label that is not there. Without a vault it still says what to
-    do.
+    `labels` None means all keys; `say` gets each line at once. Without a vault it still says what to do. Raises
+    NotFound for a label that is not there.
     """
     from quantlab.cli.custody import tell_engine
     from quantlab.vault import NoVault, revoke
 
-    say = _nothing if quiet else _say
     began = time.monotonic()
     entries = [entry for entry in inventory(chosen.home) if _is_meant(entry, labels)]
     for environment in sorted({entry["environment"] for entry in entries} or {"mainnet"}):
@@ -78,11 +79,6 @@ def _is_meant(entry: dict[str, Any], labels: list[str] | None) -> bool:
     return entry["label"] in labels or entry["fingerprint"] in labels
 
 
-def _say(line: str) -> None:
+def aloud(line: str) -> None:
+    """On standard error: the address comes first even where the result is asked for as JSON."""
     print(line, file=sys.stderr, flush=True)
-
-
-def _nothing(line: str) -> None:
-    """With --json the address still comes first: it is written to standard error."""
-    if line.startswith("DELETE"):
-        _say(line)

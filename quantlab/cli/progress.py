@@ -1,8 +1,10 @@
-"""A progress line for a run in the foreground."""
+"""Progress lines: for a run in the foreground, and for work that can be counted."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -49,3 +51,17 @@ class Progress:
             f"{status['events']:,} events · {status['events_per_second']:,}/s · {fills:,} fills · {result:+,.2f} USDT"
         )
         self._bar.update(self._task, completed=status["progress"] or 0.0, words=words)
+
+
+@contextmanager
+def counting(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar to be told (done, of); None when `quiet` or not on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -100,15 +100,17 @@ def import_env(
 @app.command(name="list")
 def list_(as_json: Json = False) -> None:
     """The inventory: every key, its state, and who opened it. Needs no password."""
+    from quantlab.cli.inventory import print_table
     from quantlab.vault.inventory import inventory
 
     entries = inventory(settings().home)
-    emit(entries, as_json, lambda: _print_table(entries))
+    emit(entries, as_json, lambda: print_table(entries))
 
 
 @app.command()
 def show(label: Label, as_json: Json = False) -> None:
     """One key: permissions, dates, users, history. Never its secret. Needs no password."""
+    from quantlab.cli.inventory import print_entry
     from quantlab.vault.inventory import history, inventory
 
     chosen = settings()
@@ -116,7 +118,7 @@ def show(label: Label, as_json: Json = False) -> None:
     events = [event for event in history(chosen.home) if event["label"] == entry["label"]]
     same = [other for other in inventory(chosen.home) if other["label"] == entry["label"]]
     result = entry | {"versions": [other["fingerprint"] for other in same], "history": events}
-    emit(result, as_json, lambda: _print_entry(result))
+    emit(result, as_json, lambda: print_entry(result))
 
 
 @app.command()
@@ -230,7 +232,7 @@ def export_inventory(
     path: Annotated[Path, typer.Argument(help="A .json, .csv or .html file; - prints JSON.")], as_json: Json = False
 ) -> None:
     """Write the inventory to a file, for the drawer or the auditor. It holds no secret."""
-    from quantlab.cli.custody import write_inventory
+    from quantlab.cli.inventory import write_inventory
 
     written = write_inventory(settings().home, path)
     if str(path) != "-":
@@ -292,10 +294,10 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Look for your own secrets where they must not be: logs, notebooks, histories, git, reports, processes."""
-    from quantlab.cli.custody import run_sweep
+    from quantlab.cli.sweep import print_sweep, run_sweep
 
     result = run_sweep(settings(), paths or [], quiet=as_json)
-    emit(result, as_json, lambda: _print_sweep(result))
+    emit(result, as_json, lambda: print_sweep(result))
     if result["findings"]:
         raise typer.Exit(3)
 
@@ -409,57 +411,9 @@ def _tell_address(custodian: Any, as_json: bool) -> None:
     print(words, file=sys.stderr)
 
 
-def _print_table(entries: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not entries:
-        print("no key in the vault: `quantlab vault add --label LABEL` takes one in")
-        return
-    table = Table()
-    for name in ("label", "environment", "fingerprint", "type", "state", "permissions", "IP bound", "audited"):
-        table.add_column(name)
-    table.add_column("last opened by")
-    for entry in entries:
-        user = entry["used_by"][0] if entry["used_by"] else None
-        table.add_row(
-            entry["label"],
-            entry["environment"],
-            entry["fingerprint"],
-            entry["type"],
-            entry["state"] + (f": {entry['state_why']}" if entry["state_why"] else ""),
-            ", ".join(entry["permissions"] or ["not known"]),
-            {True: "yes", False: "NO", None: "not known"}[entry["ip_restricted"]],
-            entry["last_audited"] or "never",
-            f"{user['machine']} {user['program']} {user['last']}" if user else "nobody",
-        )
-    Console().print(table)
-
-
-def _print_entry(entry: dict[str, Any]) -> None:
-    for name, value in entry.items():
-        if name == "used_by":
-            for use in value:
-                times = f"{use['times']} times, last {use['last']} (process {use['last_pid']})"
-                print(f"opened by: {use['program']} on {use['machine']} for {use['purpose']}: {times}")
-        elif name == "history":
-            for event in value:
-                print(f"{event['time']}  {event['kind']}  {event['detail']}")
-        elif value not in (None, "", []):
-            print(f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
-
-
 def _print_audit(result: dict[str, Any]) -> None:
     print(f"the vault is whole (generation {result['generation']})")
     for key in result["keys"]:
         print(f'key "{key["label"]}" ({key["fingerprint"]}): {key.get("audit", "not asked")}, {key["state"]}')
         for line in [*key.get("refusals", ()), *([key["detail"]] if key.get("detail") else ())]:
             print(f"  {line}")
-
-
-def _print_sweep(result: dict[str, Any]) -> None:
-    for finding in result["findings"]:
-        print(f"FOUND {finding['secret']} ({finding['form']}) in {finding['kind']}: {finding['path']}")
-    for line in result["notes"]:
-        print(f"not looked at: {line}")
-    print(f"{len(result['findings'])} findings in {result['places']} places, {result['bytes'] / 1e6:.0f} MB")

@@ -46,16 +46,17 @@ class Custodian:
         self._write(rows)
         if found.clock_skew_ms is not None:
             self.clock_skew_ms = found.clock_skew_ms
-        address, words = self.address()
-        unreachable = found.status == UNREACHABLE
+        address, no_address = self.address()
+        usable = found.status in ("passed", "not auditable")
+        said = () if found.status in ("refused", "rejected") else found.reasons
         return Seen(
             found.status,
             found.checked_ms,
             permissions=None if found.verdict is None else found.verdict.permissions,
             ip_restricted=None if found.verdict is None else found.verdict.ip_restricted,
             address=address,
-            refusals=() if unreachable or found.status in ("passed", "not auditable") else found.reasons,
-            detail="; ".join(found.reasons) if unreachable else words,
+            refusals=() if usable or found.status == UNREACHABLE else found.reasons,
+            detail="; ".join((*said, no_address) if usable and no_address else said),
         )
 
     def address(self) -> tuple[str | None, str]:
@@ -128,10 +129,9 @@ class KeyWatch:
                     )
                     if now.state != "active":
                         alerts.append(f'key "{now.label}" is {now.state}: {why}')
-                gone = {row.label: row for row in vault.rows if row.environment == self._settings.market}
-                alerts += [
-                    f'key "{label}" was revoked: {row.state_why}' for label, row in gone.items() if row.state == "revoked"
-                ]
+                newest = {row.label: row for row in vault.rows if row.environment == self._settings.market}
+                gone = [row for row in newest.values() if row.state == "revoked"]
+                alerts += [f'key "{row.label}" was revoked: {row.state_why}' for row in gone]
         except QuantlabError as error:
             alerts.append(f"the keys could not be looked at: {error}")
         return {"checked_ms": time.time_ns() // 1_000_000, "keys": keys, "alerts": alerts}

@@ -172,6 +172,15 @@ class Vault:
             self._store.put(use)
         return self._credentials[row.id].signer()
 
+    def secrets(self) -> dict[str, str]:
+        """Every secret, under a name that may be shown: for the sweep, which looks where they should not be."""
+        names = {row.id: row.label for row in self.rows}
+        found = {}
+        for key_id, credential in self._credentials.items():
+            found[f'API key of "{names[key_id]}"'] = credential.api_key
+            found[f'secret of "{names[key_id]}"'] = credential.secret
+        return found
+
     # -- changing ---------------------------------------------------------------------------------------------------
 
     def add(
@@ -382,6 +391,8 @@ class Vault:
         self.rows, self.generation = tuple(rows), ours[0].generation
 
     def _check_new(self, label: str | None, credential: Credential) -> None:
+        if credential.fingerprint in read_anchor(self.vault_id).revoked:
+            raise Refused(f"this key ({credential.fingerprint}) was revoked on this machine: make a new one at Binance")
         for row in self.rows:
             if row.fingerprint == credential.fingerprint:
                 raise Refused(
