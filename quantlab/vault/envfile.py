@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from quantlab.settings import SETTING_NAMES, parse_env, read_env
 
 #: What the file of the next state is called until it takes its place; git and Docker ignore `.env.*`.
 _NEXT = ".quantlab-next"
+#: An edit takes milliseconds.
+_WAIT_S = 10.0
 #: Also means the same to a shell that reads the file, without quotes.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _BOM = "\ufeff"
@@ -216,11 +219,24 @@ def _alone(target: Path) -> Iterator[int]:
     """One edit at a time in this folder, whose descriptor this gives. The lock ends with the process."""
     folder = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):  # network file systems may have no locks for folders
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        _lock(folder, target)
         yield folder
     finally:
         os.close(folder)
+
+
+def _lock(folder: int, target: Path) -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise QuantlabError(f"another process has been editing {target} for {_WAIT_S:.0f} s: end it") from None
+            time.sleep(0.02)
+        except OSError:  # network file systems may have no locks for folders
+            return
 
 
 @contextlib.contextmanager
