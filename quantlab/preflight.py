@@ -1,3 +1,0 @@
-"""The security checklist, as code."""
-
-from __future__ import annotations
