@@ -206,8 +206,8 @@ def _received(announced: str) -> dict[str, str]:
         payload = b""
         while len(payload) < length and (part := os.read(descriptor, length - len(payload))):
             payload += part
-        secrets = json.loads(payload)
-    except (OSError, ValueError):
+        secrets = dict(json.loads(payload))
+    except (OSError, ValueError, TypeError):
         raise CannotLeave(f"{DESCRIPTOR_NAME} names something that quantlab did not write: unset it") from None
     finally:
         os.close(descriptor)
