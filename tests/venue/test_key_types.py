@@ -4,6 +4,8 @@ openssl and those of Binance's documentation are right, and one changed bit of p
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -72,6 +74,20 @@ async def test_the_bytes_as_sent_are_signed(kind: str, signs: dict[str, Sign], h
         assert (await send(wrong))[1]["code"] == -1022
 
 
+async def test_bytes_that_are_no_text_are_signed_too(http: aiohttp.ClientSession) -> None:
+    """What the venue understands of a body is not what is signed: that is its bytes."""
+    body = b"symbol=AAAUSDT&side=SELL&type=MARKET&quantity=1&newClientOrderId=\xff&timestamp=%d" % now_ms()
+
+    async def send(signed: bytes) -> int:
+        headers = {"X-MBX-APIKEY": API_KEYS["hmac"], "Content-Type": "application/x-www-form-urlencoded"}
+        signature = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest().encode()
+        async with http.post("/api/v3/order/test", data=body + b"&signature=" + signature, headers=headers) as answer:
+            return answer.status
+
+    assert await send(body) == 200
+    assert await send(body.decode("utf-8", "replace").encode()) == 400
+
+
 @pytest.mark.parametrize("kind", API_KEYS)
 async def test_case_matters_for_base64_only(kind: str, signs: dict[str, Sign], http: aiohttp.ClientSession) -> None:
     query = f"timestamp={now_ms()}"
@@ -99,7 +115,10 @@ def test_every_changed_bit_is_seen(pairs: dict[str, OpensslKey]) -> None:
     for pair in pairs.values():
         _, verify = public_key(pair.public_pem)
         signature = base64.b64decode(pair.sign(payload.decode()))
-        assert verify(payload, base64.b64encode(signature).decode())
+        sent = base64.b64encode(signature).decode()
+        assert verify(payload, sent)
+        for decorated in (f"{sent}\n", f" {sent}", f"{sent[:9]}-{sent[9:]}", sent.rstrip("="), f"{sent}{sent}"):
+            assert not verify(payload, decorated)
         for at in range(len(signature)):
             changed = bytes([*signature[:at], signature[at] ^ 1 << at % 8, *signature[at + 1 :]])
             assert not verify(payload, base64.b64encode(changed).decode())
