@@ -36,6 +36,7 @@ PUBLIC_NAMES = frozenset(
         "QUANTLAB_HOME",
         "QUANTLAB_WEIGHT_PER_MINUTE",
         "QUANTLAB_TIMEOUT_SECONDS",
+        "QUANTLAB_AUDIT_MINUTES",
         "QUANTLAB_ADDRESS_URL",
         "QUANTLAB_ROLE",
     }
@@ -66,6 +67,7 @@ class Settings(BaseModel):
     home: Path
     weight_per_minute: int = 1200
     timeout_seconds: float = 30.0
+    audit_minutes: float = 60.0
     address_url: str | None = None
     role: Literal["coordinator", "worker"] = "coordinator"
 
@@ -158,6 +160,7 @@ def _typed(values: Mapping[str, str], root: Path, override: str | None) -> Setti
             "weight_per_minute": _whole("QUANTLAB_WEIGHT_PER_MINUTE", values, 1200, 50, 6000),
             "timeout_seconds": _number("QUANTLAB_TIMEOUT_SECONDS", values, 30, 1, 300),
             "address_url": _address_url(values.get("QUANTLAB_ADDRESS_URL")),
+            "audit_minutes": _number("QUANTLAB_AUDIT_MINUTES", values, 60, 1, 1440),
             "role": role,
             **secrets,
         }

@@ -41,6 +41,23 @@ def settings() -> Settings:
     return load_settings()
 
 
+def _keys(chosen: Settings) -> Any:
+    """The watch over the keys of a run, None where there are none: then nothing of the vault is loaded."""
+    from quantlab.ledger.keys import holds_keys
+
+    given = chosen.binance_api_key is not None or chosen.binance_api_secret is not None
+    if not given and not holds_keys(chosen.home, chosen.market):
+        return None
+    from quantlab.cli.custody import keys_of_run
+
+    return keys_of_run(chosen, _say)
+
+
+def _say(line: str) -> None:
+    """Something worth knowing that stops nothing."""
+    print(f"note: {line}", file=sys.stderr, flush=True)
+
+
 def new_run_id(prefix: str = "run") -> str:
     return datetime.now(UTC).strftime(f"{prefix}-%Y%m%d-%H%M%S")
 
@@ -57,6 +74,7 @@ def run_here(options: RunOptions) -> dict[str, Any]:
     fleet = load_fleet(options.fleet)
     run_id = _checked(options.run_id or new_run_id())
     reports = options.reports or chosen.root / "reports"
+    watch = _keys(chosen)
     with ExitStack() as stack:
         chosen = stack.enter_context(_venue_for(chosen, options, run_id))
         progress = stack.enter_context(Progress(run_id, quiet=options.quiet))
@@ -69,6 +87,7 @@ def run_here(options: RunOptions) -> dict[str, Any]:
             reports=reports,
             record=options.record,
             on_progress=progress.show,
+            watch=watch,
         )
         summary = _loop_run(Session(plan).run())
     folder = reports / run_id
@@ -89,6 +108,7 @@ def start(options: RunOptions, arguments: list[str]) -> dict[str, Any]:
     engine = running(chosen.home)
     if engine is not None:
         raise Refused(f'run "{engine.run_id}" already runs here: `quantlab stop` ends it')
+    _keys(chosen)  # here, where a person reads it and may be asked for the password
     run_id = _checked(options.run_id or new_run_id())
     log = chosen.home / "logs" / f"{run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -224,7 +224,7 @@ class Vault:
     def record_audit(self, label: str, seen: Seen) -> KeyRow:
         """Keep what an audit found. Refusals lock the key; an audit that passed unlocks it, unless the key was locked
         after the audit looked."""
-        with self._changing("key audited", label, status=seen.status, refusals=seen.refusals) as removed:
+        with self._changing("key audited", self.key(label).label, status=seen.status, refusals=seen.refusals) as removed:
             old = self._holding(label)
             row = after_audit(old, seen)
             if row.state == "active" and old.state == "locked" and seen.checked_ms < old.state_ms:
@@ -234,7 +234,7 @@ class Vault:
 
     def lock(self, label: str, why: str) -> KeyRow:
         """Keep a key from being used until an audit passes."""
-        with self._changing("key locked", label, why=why) as removed:
+        with self._changing("key locked", self.key(label).label, why=why) as removed:
             old = self._holding(label)
             self._reseal(in_state(old, "locked", why, _now_ms()), removed)
         return self.key(old.fingerprint)

@@ -69,6 +69,7 @@ def test_every_name_is_read(env_file: EnvFile, tmp_path: Path) -> None:
         "QUANTLAB_HOME": "state/here",
         "QUANTLAB_WEIGHT_PER_MINUTE": "600",
         "QUANTLAB_TIMEOUT_SECONDS": "2.5",
+        "QUANTLAB_AUDIT_MINUTES": "15",
         "QUANTLAB_ADDRESS_URL": "https://address.example/?format=json",
         "QUANTLAB_ROLE": "worker",
     }
@@ -79,7 +80,7 @@ def test_every_name_is_read(env_file: EnvFile, tmp_path: Path) -> None:
         assert settings.api_cors_origins == ("http://localhost:3000", "https://desk.example")
         assert settings.api_allowed_hosts == ("box.tail1234.ts.net",)
         assert (settings.api_host, settings.api_port) == ("::1", 9001)
-        assert settings.address_url == "https://address.example/?format=json"
+        assert (settings.address_url, settings.audit_minutes) == ("https://address.example/?format=json", 15)
         assert (settings.weight_per_minute, settings.timeout_seconds, settings.role) == (600, 2.5, "worker")
         assert settings.home == tmp_path / "state" / "here"
         assert settings.vault_password and settings.vault_password.get_secret_value() == "password-of-nobody"
