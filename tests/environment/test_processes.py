@@ -227,6 +227,7 @@ def test_arguments_and_exit_codes_are_the_same_with_and_without(tmp_path: Path, 
 LOOK = """
 import json, os, sys
 from quantlab import environment
+environment.dumps_forbidden()  # imports what it needs while root may still read it
 reading, writing = os.pipe()
 back, forth = os.pipe()
 first = os.fork()
@@ -245,7 +246,7 @@ if second == 0:
     if os.geteuid() == 0:
         os.setgroups([]); os.setgid(54321); os.setuid(54321)
     opened = []
-    for name in ("environ", "mem", "fd/0"):
+    for name in ("environ", "mem", "fd"):
         try:
             os.close(os.open(f"/proc/{first}/{name}", os.O_RDONLY | os.O_NONBLOCK))
             opened.append(name)
@@ -269,10 +270,9 @@ def look(mode: str) -> list[object]:
 
 
 def test_other_processes_of_the_user_cannot_look_in() -> None:
-    if "mem" not in str(look("allow")):
-        pytest.skip("here no process may look into another as it is (Yama)")
     assert look("forbid") == [True, []]
-    assert look("allow") == [False, ["environ", "mem", "fd/0"]], "control: without it, everything"
+    opened = look("allow")[1]
+    assert isinstance(opened, list) and {"environ", "fd"} <= set(opened), "control; Yama may keep mem closed anyway"
 
 
 def test_a_crash_leaves_no_core(tmp_path: Path) -> None:
