@@ -28,6 +28,8 @@ __all__ = ["Finding", "Place", "Report", "places_of", "sweep", "sweep_patterns"]
 _BLOCK = 4 << 20
 #: What a pattern may need around itself: a private key of RSA-4096 has 3,300 characters, in JSON some more.
 _PATTERN_CONTEXT = 4096
+#: Two keys nearer to each other than this are a pair.
+_PAIR_BYTES = 200
 #: Findings of one form in one file that are told one by one.
 _TOLD = 5
 
@@ -106,8 +108,8 @@ def _known(needles: list[Needle], tell: _Tell) -> Watcher:
         found: dict[tuple[str, str], int] = {}
         for needle in open_:
             if (at := block.find(needle.value)) >= 0:
-                form = (needle.secret, needle.form)
-                found[form] = min(start + at, found.get(form, start + at))
+                key = (needle.secret, needle.form)
+                found[key] = min(start + at, found.get(key, start + at))
         for (secret, form), offset in found.items():
             tell(secret, form, offset)
         if found:
@@ -117,23 +119,52 @@ def _known(needles: list[Needle], tell: _Tell) -> Watcher:
 
 
 def _resembling(tell: _Tell) -> Watcher:
+    """Looks for what `secrets_in` knows, near to what each of it cannot do without; tells a few of each kind."""
     told: Counter[str] = Counter()
 
     def search(block: bytes, start: int, last: bool) -> None:
         # What begins near an edge may go on in the next block, or began in the one before: it is found there.
         first, end = _PATTERN_CONTEXT if start else 0, len(block) if last else len(block) - _PATTERN_CONTEXT
-        before = -_PATTERN_CONTEXT
-        for seen in secrets_in(block.decode("latin-1"), known=False):
-            pair = seen.kind == Sighting.KEY and seen.start - before < 200
-            before = seen.end if seen.kind == Sighting.KEY else before
-            if not first <= seen.start < end:
-                continue
-            form = "beside another: a pair of keys" if pair else "alone"
-            told[seen.kind] += 1
-            if told[seen.kind] <= _TOLD:
-                tell(seen.kind, form if seen.kind == Sighting.KEY else "raw", start + seen.start)
+        before = -_PAIR_BYTES
+        for begin, stop in _suspicious(block):
+            for seen in secrets_in(block[begin:stop].decode("latin-1"), known=False):
+                at = begin + seen.start
+                form = "raw"
+                if seen.kind == Sighting.KEY:
+                    form = "beside another: a pair of keys" if at - before < _PAIR_BYTES else "alone"
+                    before = begin + seen.end
+                if first <= at < end:
+                    told[seen.kind] += 1
+                    if told[seen.kind] <= _TOLD:
+                        tell(seen.kind, form, start + at)
 
     return _blocks(search, 2 * _PATTERN_CONTEXT)
+
+
+def _suspicious(block: bytes) -> list[tuple[int, int]]:
+    """The parts of `block` worth a closer look, in order and apart: some twenty times as fast as looking everywhere."""
+    marks = list(_positions(b"." + block.translate(_LETTERS) + b".", b"." + b"a" * 64 + b"."))
+    lower = block.lower()
+    for word in (b"signature", b"x-mbx-apikey", b"bearer", b"private key-----"):
+        marks += _positions(lower, word)
+    parts: list[tuple[int, int]] = []
+    for mark in sorted(marks):
+        begin, stop = max(0, mark - _PATTERN_CONTEXT), mark + _PATTERN_CONTEXT
+        if parts and begin <= parts[-1][1]:
+            begin = parts.pop()[0]
+        parts.append((begin, stop))
+    return parts
+
+
+def _positions(data: bytes, word: bytes) -> Iterator[int]:
+    at = data.find(word)
+    while at >= 0:
+        yield at
+        at = data.find(word, at + len(word) - 1)
+
+
+#: "a" for letters and digits, "." for all else: a run of just 64 becomes a word that `bytes.find` knows.
+_LETTERS = bytes(ord("a") if chr(byte).isascii() and chr(byte).isalnum() else ord(".") for byte in range(256))
 
 
 def _blocks(search: Callable[[bytes, int, bool], None], keep: int) -> Watcher:
