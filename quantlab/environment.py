@@ -2,7 +2,7 @@
 
 What was exported stays in `/proc/PID/environ` for as long as a process lives, popped or not: the kernel shows the
 memory that `execve` filled. So the `quantlab` command starts itself again without its secrets and hands them over in a
-pipe. They stand in a shell's and in the first process's environment for the some 30 ms until then; a secret in `.env`,
+pipe. They stand in a shell's and in the first process's environment for the some 50 ms until then; a secret in `.env`,
 the keyring or a systemd credential never does.
 """
 

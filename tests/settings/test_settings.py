@@ -114,6 +114,18 @@ def test_lines_of_the_env_file(env_file: EnvFile, line: str, value: str | None) 
     assert (password and password.get_secret_value()) == value
 
 
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_private_key_on_one_line_stays_as_it_stands(env_file: EnvFile, quote: str) -> None:
+    """With `\\n` for its line ends: whoever uses it makes lines of them. What is exported may have real ones."""
+    pem = r"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA+/x==\n-----END PRIVATE KEY-----\n"
+    root = env_file(f"BINANCE_API_KEY={KEY}\nBINANCE_API_SECRET={quote}{pem}{quote}\n")
+    real = pem.replace(r"\n", "\n").strip()
+    for settings, value in ((load(root), pem), (load(root, BINANCE_API_SECRET=real), real)):
+        assert settings.binance_api_secret is not None
+        assert settings.binance_api_secret.get_secret_value() == value
+        assert redact.redact(f"tried {value}") == f"tried {redact.MASK}"
+
+
 @pytest.mark.parametrize(
     ("market", "testnet", "result"),
     [
