@@ -20,12 +20,13 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.name for path in NOTEBOOKS]
 
 
-def test_all_four_are_here() -> None:
+def test_all_are_here() -> None:
     assert NAMES == [
         "00_start_here.ipynb",
         "01_market_inspector.ipynb",
         "02_launch_fleet.ipynb",
         "03_compare_runs.ipynb",
+        "04_key_custody.ipynb",
     ]
 
 
