@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from quantlab.cli import preflight as preflight_command
 from quantlab.cli import vault as vault_commands
 from quantlab.cli.output import Json, emit
 from quantlab.model.errors import ConfigurationError
@@ -24,6 +25,7 @@ app = typer.Typer(
     "safety, 4 exchange unreachable, 5 nothing found, 130 interrupted.",
 )
 app.add_typer(vault_commands.app)
+app.command()(preflight_command.preflight)
 
 Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]

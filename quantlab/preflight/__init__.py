@@ -1,7 +1,7 @@
 """The security checklist, as code: what was seen, why it matters, how to mend it, and what it stops in which mode.
 
 `preflight` looks at everything and never raises for what it finds. Each theme has a file of its checks: `keys`,
-`vault_checks`, `env_file`, `machine`, `exchange_clock`, `stated`.
+`at_rest`, `plain_text`, `machine`, `market`, `stated`; the order is `checklist`'s.
 """
 
 from quantlab.preflight.checklist import mode_of, preflight

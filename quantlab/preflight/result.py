@@ -176,7 +176,11 @@ def line_of(check: Check, facts: Facts) -> Line:
         found = check.look(facts)
     except Exception as error:  # one that breaks must not hide the others, nor pass
         reason = str(error) or "no reason was given"
-        found = Found("unknown", f"could not be looked at ({type(error).__name__}): {reason}", "see what was seen")
+        found = Found(
+            "unknown",
+            f"could not be looked at ({type(error).__name__}): {reason}",
+            "mend what is named here, then look again",
+        )
     return Line(
         id=check.id,
         what=check.what,
