@@ -141,7 +141,8 @@ def rotate(label: Label, stdin: Stdin = False, secret_file: SecretFile = None, a
         row = vault.rotate(old.fingerprint, credential, seen=seen)
     engine = tell_engine(chosen.home)
     differences = _differences(old, row)
-    words = [f'key "{row.label}" is {row.fingerprint} now, {old.fingerprint} was {old.state}: {_words(row, seen)}']
+    before = "is replaced" if old.holds_secret else f"was {old.state} already"
+    words = [f'key "{row.label}" is {row.fingerprint} now, {old.fingerprint} {before}: {_words(row, seen)}']
     words += [f"unlike the old key: {line}" for line in differences]
     words += [engine] if engine else []
     words.append("delete the old key at https://www.binance.com/en/my/settings/api-management if it still exists")
