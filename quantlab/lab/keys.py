@@ -83,7 +83,7 @@ def keys(settings: Settings) -> Table:
             | {"why": entry["state_why"], "last_opened": _moment(user["last"]) if user else None}
             | {"last_opened_by": f"{user['program']} on {user['machine']}" if user else None}
         )
-    columns = (
+    columns = [
         text("label", "label"),
         text("environment", "environment"),
         text("fingerprint", "fingerprint"),
@@ -96,11 +96,14 @@ def keys(settings: Settings) -> Table:
         _time("last_rotated", "rotated"),
         _time("last_audited", "audited"),
         _time("last_opened", "last opened"),
-        text("last_opened_by", "by", wrap=True),
+        text("last_opened_by", "by"),
         text("notes", "notes", wrap=True),
-    )
+    ]
+    told = [
+        column for column in columns if column.name not in ("why", "notes") or any(row[column.name] for row in rows)
+    ]
     caption = "times in UTC" if rows else "no key in the vault: paper trading needs none"
-    return Table(pl.DataFrame(rows, schema=_KEYS), columns, source=_SOURCE, caption=caption)
+    return Table(pl.DataFrame(rows, schema=_KEYS), told, source=_SOURCE, caption=caption)
 
 
 def key_users(settings: Settings, label: str | None = None) -> Table:
