@@ -30,6 +30,7 @@ def _encrypted(facts: Facts) -> Found:
             "`quantlab vault import-env` moves them into the vault"
             + (", then unset them in the shell" if "the environment" in where else ""),
         )
+    _ = facts.vault  # opening it raises old parameters
     if not facts.custody.headers:
         return _NO_VAULT
     least = min(header.iterations for header in facts.custody.headers)

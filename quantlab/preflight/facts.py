@@ -126,6 +126,7 @@ class Facts:
             if not self.custody.headers or self.password is None:
                 return None, None
             self._opened = Vault.open(self.settings.home, self.password.password)
+            self.__dict__.pop("custody", None)  # opening an old vault raises its parameters, or ends a change cut short
             return self._opened, None
         except QuantlabError as error:
             return None, error

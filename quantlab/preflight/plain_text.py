@@ -14,6 +14,7 @@ from quantlab.preflight.facts import Facts
 from quantlab.preflight.result import Check, Found, severities
 from quantlab.redact import Sighting, secrets_in
 from quantlab.settings import parse_env
+from quantlab.vault.credentials import fingerprint
 
 _NO_ENV = Found("not applicable", "there is no .env")
 _NO_GIT = Found("not applicable", "this folder is in no git repository")
@@ -33,6 +34,13 @@ _LINE = re.compile(
 _LEAST_DISTINCT = 20
 _MOST_COMMITS = 200
 
+#: An Ed25519 key, the shortest there is, has 64 characters of base64 between its two lines.
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/]{48}")
+#: Fingerprints of the pair that Binance's documents sign with. Source: spot REST docs, "SIGNED endpoint examples for
+#: POST /api/v3/order", checked 2026-11-23.
+_PRINTED = frozenset({"5ba1ed8425baaa72", "23e9efa3ced6e70c"})
+#: What only looks like a secret is somebody's to judge; before money is at stake it must be judged.
+_ALIKE = severities("alert", "alert", "block")
 _LARGEST_BYTES = 5 << 20
 _LOOK_S = 8.0
 _MOST_TOLD = 3
@@ -86,7 +94,7 @@ def _never_committed(facts: Facts) -> Found:
         return Found(
             "fail",
             f"a line that sets a secret was committed: {_some(leaks)}",
-            "replace that secret (a pushed one is a known one), then take it out: `git filter-repo --replace-text FILE`",
+            "replace that secret, a pushed one is a known one; then take it out: `git filter-repo --replace-text FILE`",
         )
     return Found("pass", "in no commit of any branch, tag, stash or the reflog")
 
@@ -109,7 +117,8 @@ def _tree(facts: Facts) -> Found:
         list(parse_env(facts.env_path.read_bytes(), facts.env_path))
     _ = facts.vault  # opening it makes its secrets known too
     deadline = time.monotonic() + _LOOK_S
-    found: list[str] = []
+    known: list[str] = []
+    alike: list[str] = []
     looked = 0
     complete = True
     for path in _files(facts):
@@ -120,19 +129,29 @@ def _tree(facts: Facts) -> Found:
         if text is None:
             continue
         looked += 1
-        kind = next((seen.kind for seen in secrets_in(text)), None)
-        if kind is not None:
-            found.append(f"{_below(path, facts.settings.root)} ({kind})")
-    if found:
+        kinds = [seen.kind for seen in secrets_in(text) if _is_telling(seen, text)]
+        if kinds:
+            (known if Sighting.KNOWN in kinds else alike).append(f"{_below(path, facts.settings.root)} ({kinds[0]})")
+    if known or alike:
+        are = "hold a secret that is in use" if known else "hold what looks like a secret"
         return Found(
             "fail",
-            f"{len(found)} of {looked} files hold what is or looks like a secret: {_some(found)}",
-            "`quantlab vault sweep` says where; replace what is a real secret, and take it out",
+            f"{len(known or alike)} of {looked} files {are}: {_some(known or alike)}",
+            "replace what is a real secret, and take it out; `quantlab vault sweep` looks further",
+            None if known else _ALIKE,
         )
     if not complete:
         words = f"{looked} files are clean, not all could be read in {_LOOK_S:.0f} s"
         return Found("unknown", words, "`quantlab vault sweep` looks at everything")
     return Found("pass", f"{looked} files of text, no secret in them; `quantlab vault sweep` looks further")
+
+
+def _is_telling(seen: Sighting, text: str) -> bool:
+    """Whether it may be somebody's: a private key has a body, and what Binance's own documents print is nobody's."""
+    what = text[seen.start : seen.end]
+    if seen.kind == Sighting.PRIVATE_KEY:
+        return _KEY_BODY.search(what) is not None
+    return seen.kind != Sighting.KEY or fingerprint(what) not in _PRINTED
 
 
 def _files(facts: Facts) -> Iterator[Path]:
