@@ -79,7 +79,7 @@ def _permissions_of(facts: Facts, audited: Audited) -> Found:
         return Found("fail", f"allowed are {', '.join(bad)}", mend)
     if _is_known(facts, audited):
         return Found("pass", f"allowed are {', '.join(known) or 'nothing'}, as of {utc(row.audited_ms)}")
-    return _not_known(audited)
+    return _not_known(facts, audited)
 
 
 def _addresses(facts: Facts) -> Found:
@@ -97,7 +97,7 @@ def _addresses_of(facts: Facts, audited: Audited) -> Found:
     if row.ip_restricted is False:
         return Found("fail", "the key works from every address (ipRestrict is false)", mend)
     if row.ip_restricted is None or not _is_known(facts, audited):
-        return _not_known(audited)
+        return _not_known(facts, audited)
     here = audited.seen.address if audited.seen is not None else None
     words = f"this machine's own is {here}" if here else "set QUANTLAB_ADDRESS_URL to see this machine's own"
     return Found("pass", f"bound to addresses; to which, Binance does not tell, only whether: {words}")
@@ -119,16 +119,21 @@ def _about_address(refusal: str) -> bool:
 
 
 def _is_known(facts: Facts, audited: Audited) -> bool:
-    """Whether the key passed an audit now, or no longer ago than a run lets pass between two."""
+    """Whether the key passed an audit now, or no longer ago than a run lets pass between two. What a row says of an
+    earlier audit counts only when the vault opened: then the row is the one that was sealed."""
     row = audited.row
+    if row.state != "active" or row.audit not in (PASSED, NOT_AUDITABLE) or row.audited_ms is None:
+        return False
     asked = audited.seen is not None and audited.seen.status != UNREACHABLE
-    lately = row.audited_ms is not None and 0 <= facts.now_ms - row.audited_ms <= facts.settings.audit_minutes * 60_000
-    return row.state == "active" and row.audit in (PASSED, NOT_AUDITABLE) and (asked or lately)
+    lately = 0 <= facts.now_ms - row.audited_ms <= facts.settings.audit_minutes * 60_000
+    return asked or (lately and facts.vault is not None)
 
 
-def _not_known(audited: Audited) -> Found:
+def _not_known(facts: Facts, audited: Audited) -> Found:
     row = audited.row
-    why = audited.why or (audited.seen.detail if audited.seen is not None else "")
+    why = facts.why_closed() if facts.vault is None else audited.why
+    if audited.seen is not None:
+        why = audited.seen.detail
     last = f"last audited {utc(row.audited_ms)}: {row.audit}" if row.audited_ms else "never audited"
     return Found("unknown", f"{last}; {why or 'the answer does not tell'}", _AUDIT)
 

@@ -56,7 +56,7 @@ def _files(facts: Facts) -> Found:
     faults = [f"{path} {fault}" for path in _kept(facts) if (fault := _fault_of(path))]
     if faults:
         more = f" and {len(faults) - _MOST_TOLD} more" if len(faults) > _MOST_TOLD else ""
-        outside = [str(path) for path in facts.custody.backups if home not in path.parents and _fault_of(path)]
+        outside = [str(path) for path in _readable_backups(facts) if home not in path.parents and _fault_of(path)]
         also = "".join(f" && chmod 600 {shlex.quote(path)}" for path in outside)
         whose = ", `sudo chown -R $USER` what is another user's" if any("belongs" in line for line in faults) else ""
         return Found(
