@@ -152,6 +152,14 @@ def test_permissions_say_what_each_means_and_which_keys_have_it(stored: Workbenc
     assert rules["enableWithdrawals"]["keys"] == ""
 
 
+def test_the_preflight_is_one_of_this_workbench_and_shows_no_secret(stored: Workbench) -> None:
+    result = stored.preflight(ask_exchange=False)
+    assert result.mode == "paper"
+    assert len(result.lines) > 10
+    page = shown(result)
+    assert not [word for word in (PASSWORD, *_halves(pair(1)), *_halves(pair(2))) if word in page]
+
+
 # -- setting up -----------------------------------------------------------------------------------------------------
 
 
