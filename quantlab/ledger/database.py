@@ -41,9 +41,11 @@ def prepare(home: Path, *, create: bool) -> Path:
             if _revision(path) != HEAD:
                 _migrate(path)
     except sqlite3.OperationalError as error:
-        raise QuantlabError(f"{path} cannot be opened ({error}): look at disk space and permissions") from error
+        raise QuantlabError(f"{path} cannot be opened ({words(error)}): look at disk space and permissions") from error
     except sqlite3.DatabaseError as error:
-        raise QuantlabError(f"{path} cannot be opened as a database ({error}): restore it from a backup") from error
+        raise QuantlabError(
+            f"{path} cannot be opened as a database ({words(error)}): restore it from a backup"
+        ) from error
     return path
 
 
@@ -54,13 +56,22 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     uri = f"{path.resolve().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    if sys.platform == "darwin":  # there fsync alone does not reach the platter
-        connection.execute("PRAGMA fullfsync=ON")
-        connection.execute("PRAGMA checkpoint_fullfsync=ON")
+    try:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        if sys.platform == "darwin":  # there fsync alone does not reach the platter
+            connection.execute("PRAGMA fullfsync=ON")
+            connection.execute("PRAGMA checkpoint_fullfsync=ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def words(error: Exception) -> str:
+    """An error's own words on one line. They may repeat what somebody wrote into the file, terminal codes too."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(str(error).split()))
 
 
 @contextmanager

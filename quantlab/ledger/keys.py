@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from quantlab.ledger.database import connect, database_path, prepare
+from quantlab.ledger.database import connect, database_path, prepare, words
 from quantlab.model import QuantlabError, Refused
 
 KeyState = Literal["active", "locked", "replaced", "revoked"]
@@ -216,7 +216,9 @@ class KeyStore:
             yield
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise QuantlabError(f"{self.path} cannot be written ({error}): free disk space, then try again") from error
+            raise QuantlabError(
+                f"{self.path} cannot be written ({words(error)}): free disk space, then try again"
+            ) from error
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -284,7 +286,7 @@ class KeyStore:
     # -- rows -------------------------------------------------------------------------------------------------------
 
     def _rows(self, kind: type[Row], order: str) -> list[Row]:
-        names = [field.name for field in msgspec.structs.fields(kind)]
+        names = kind.__struct_fields__
         rows = self._read(f"SELECT {', '.join(names)} FROM {_TABLES[kind]} {order}")
         return [_row(kind, dict(zip(names, row, strict=True))) for row in rows]
 
@@ -292,7 +294,7 @@ class KeyStore:
         try:
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise Refused(f"the vault cannot be read ({error}): restore {self.path} from a backup") from error
+            raise Refused(f"the vault cannot be read ({words(error)}): restore {self.path} from a backup") from error
 
 
 def _row(kind: type[Row], values: Mapping[str, Any]) -> Row:
@@ -309,9 +311,9 @@ def _row(kind: type[Row], values: Mapping[str, Any]) -> Row:
         return row
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError) as error:
         which = next((f" {plain[name]!r}" for name in ("label", "name") if isinstance(plain.get(name), str)), "")
-        reason = " ".join(str(error).split())  # it may repeat what somebody else wrote
         raise Refused(
-            f"a row of the table {_TABLES[kind]}{which} is not what quantlab wrote ({reason}): restore it from a backup"
+            f"a row of the table {_TABLES[kind]}{which} is not what quantlab wrote ({words(error)}): restore it from a "
+            "backup"
         ) from None
 
 
