@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from quantlab.ledger.keys import KeyRow, VaultRow
 from quantlab.vault.anchor import Anchor
-from quantlab.vault.credentials import Credential, fingerprint
+from quantlab.vault.credentials import Credential, KeyType, fingerprint
 from quantlab.vault.errors import RolledBack, Tampered
 from quantlab.vault.sealing import Sealer
 
@@ -51,10 +51,7 @@ def open_key(row: KeyRow, token: str, epoch: int, data: Sealer) -> Credential:
     api_key, secret = document.get("api_key"), document.get("secret")
     if not isinstance(api_key, str) or not isinstance(secret, str) or fingerprint(api_key) != row.fingerprint:
         raise Tampered(f"{what} holds another key: restore the vault from a backup")
-    credential = Credential.parse(api_key, secret)
-    if credential.type != row.type:
-        raise Tampered(f"{what} holds a key of another type: restore the vault from a backup")
-    return credential
+    return Credential.known(api_key, secret, cast(KeyType, row.type))
 
 
 def check_headers(headers: Sequence[VaultRow]) -> None:
@@ -74,8 +71,15 @@ def check_headers(headers: Sequence[VaultRow]) -> None:
 
 
 def seal_manifest(header: VaultRow, rows: Sequence[KeyRow], tokens: Mapping[int, str], data: Sealer) -> str:
-    """The manifest of a generation: what its header says, which keys hold a secret, each document's digest."""
-    listed = {str(row.id): [row.label, _digest(tokens[row.id])] for row in rows if row.holds_secret}
+    """The manifest of a generation: what its header says, which keys hold a secret, each document's digest.
+
+    Raises Tampered for a key without a document: something else writes the database, too.
+    """
+    holding = [row for row in rows if row.holds_secret]
+    for row in holding:
+        if row.id not in tokens:
+            raise Tampered(f'key "{row.label}" has lost its sealed document: restore the vault from a backup')
+    listed = {str(row.id): [row.label, _digest(tokens[row.id])] for row in holding}
     return data.seal({"version": _VERSION, **_claims(header), "keys": listed})
 
 
