@@ -10,13 +10,14 @@ import pytest
 from quantlab.vault import Vault
 from quantlab.vault.kdf import Parameters
 
-from .kit import PASSWORD, quick_derive
+from .kit import PASSWORD, quick_derive, quick_disk
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Key derivation at no cost, for tests of what comes after it."""
+    """Key derivation and disk at no cost, for tests of what comes after them."""
     monkeypatch.setattr(Parameters, "derive", quick_derive)
+    quick_disk(monkeypatch)
 
 
 @pytest.fixture

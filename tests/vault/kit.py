@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from quantlab.ledger import database, keys
 from quantlab.ledger.database import database_path
 from quantlab.vault import Credential, Seen
 from quantlab.vault.kdf import Parameters
@@ -63,6 +65,18 @@ def quick_derive(parameters: Parameters, password: str) -> bytes:
     parameters.check()
     raw = hashlib.sha256(repr((password, parameters.kdf, parameters.iterations, parameters.salt)).encode()).digest()
     return base64.urlsafe_b64encode(raw)
+
+
+def quick_disk(patch: pytest.MonkeyPatch) -> None:
+    """A disk that is not waited for, for tests in which no power fails."""
+
+    def connect(path: Path) -> sqlite3.Connection:
+        connection = database.connect(path)
+        connection.execute("PRAGMA synchronous=OFF")
+        return connection
+
+    patch.setattr(keys, "connect", connect)
+    patch.setattr(os, "fsync", lambda _: None)
 
 
 def state_of(home: Path) -> Path:

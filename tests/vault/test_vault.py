@@ -151,6 +151,12 @@ def test_a_revoked_key_does_not_come_back_under_any_label(home: Path, vault: Vau
     with pytest.raises(Refused, match="revoked"):
         vault.add("second", pair(1), "mainnet", seen=PASSED)
     assert vault.add("first", pair(2), "mainnet", seen=PASSED).state == "active"
+    with KeyStore.open(home) as store, store.transaction():  # its row is gone, as in a vault put back from a copy
+        store._connection.execute("DELETE FROM keys WHERE state = 'revoked'")
+    for attempt in (lambda: vault.add("third", pair(1), "mainnet"), lambda: vault.rotate("first", pair(1))):
+        with pytest.raises(Refused, match="revoked on this machine"):
+            attempt()
+    assert signs(vault, "first", pair(2))
 
 
 def test_a_rotation_keeps_the_old_row_and_uses_the_new_pair(home: Path, vault: Vault) -> None:
