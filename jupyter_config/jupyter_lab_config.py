@@ -1,6 +1,7 @@
 """JupyterLab as quantlab opens it: on loopback, behind a token, asking nobody outside for anything."""
 
 import os
+import sys
 from pathlib import Path
 
 c = get_config()  # noqa: F821 - given by traitlets
@@ -16,3 +17,12 @@ c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
 # Kernels listen on loopback; the channel is authenticated by the connection file, which is the user's alone.
 c.MultiKernelManager.default_kernel_name = "quantlab"
+# A notebook or file with a secret in it is not written: see save_hook.py. An ordinary exception in this file would be
+# logged, and JupyterLab started without the hook.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+try:
+    from save_hook import GuardedContents
+except Exception as error:
+    raise SystemExit(f"quantlab: notebooks would be saved unchecked: {error!r} in save_hook.py") from error
+
+c.ServerApp.contents_manager_class = GuardedContents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import ipaddress
 import math
@@ -237,6 +238,26 @@ def parse_env(data: bytes, path: Path) -> Iterator[EnvLine]:
             raise ConfigurationError(f".env:{number}: {name} stands in line {seen[name]} already: remove one")
         seen[name] = number
         yield EnvLine(number, name, value)
+
+
+def register_secrets_of(root: Path | None = None) -> None:
+    """Keep what `.env` and the environment hold out of every text from now on, whatever is wrong with them: for those
+    who guard notebooks and histories, and have no use for the settings."""
+    with contextlib.suppress(ConfigurationError):  # of a root that does not exist
+        path = (root or find_root()) / ".env"
+        for line in _lines_of(path):
+            with contextlib.suppress(ConfigurationError):  # registered before it is found wrong
+                list(parse_env(line, path))
+    for name, value in (held_secrets() | dict(os.environ)).items():
+        if name in SECRET_NAMES:
+            register_secret(value.strip())
+
+
+def _lines_of(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except OSError:
+        return []
 
 
 def _unquoted(value: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from quantlab.model.errors import ConfigurationError, QuantlabError
-from quantlab.redact import Sighting, redact, register_secret, secrets_in
+from quantlab.redact import SecretKind, redact, register_secret, secrets_in
 from quantlab.vault.sweep_forms import Needle, needles_of
 from quantlab.vault.sweep_git import objects
 from quantlab.vault.sweep_places import GIT_HISTORY, Place, places_of
@@ -130,7 +130,7 @@ def _resembling(tell: _Tell) -> Watcher:
             for seen in secrets_in(block[begin:stop].decode("latin-1"), known=False):
                 at = begin + seen.start
                 form = "raw"
-                if seen.kind == Sighting.KEY:
+                if seen.kind == SecretKind.KEY:
                     form = "beside another: a pair of keys" if at - before < _PAIR_BYTES else "alone"
                     before = begin + seen.end
                 if first <= at < end:
