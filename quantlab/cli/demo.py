@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.cli.runs import DEMO_HOME, new_run_id
+from quantlab.environment import scrubbed
 from quantlab.fleet.deal import deal, fleet_toml
 from quantlab.fleet.spec import load_fleet
 from quantlab.model import QuantlabError, error_of_exit_code
 from quantlab.settings import find_root
 from quantlab.venue.child import VenueChild
-
-#: What a run reads from the environment that a demo decides itself.
-_OURS = ("QUANTLAB_", "BINANCE_", "VAULT_", "API_")
 
 
 def run_demo(
@@ -49,6 +47,7 @@ def run_demo(
         hours=hours,
         seed=seed,
         speed=speed,
+        environment=scrubbed(os.environ),
     ) as venue:
         dealt, words = deal(wanted, venue.about["symbols"], venue.about["intervals"])
         file = home / "fleets" / f"{run_id}.toml"
@@ -70,8 +69,7 @@ def run_demo(
 
 
 def _run(command: list[str], root: Path, home: Path, url: str) -> int:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
-    environment |= {
+    environment = scrubbed(os.environ) | {
         "QUANTLAB_MARKET": "replay",
         "QUANTLAB_VENUE_URL": url,
         "QUANTLAB_ROOT": str(home),

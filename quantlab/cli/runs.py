@@ -53,6 +53,23 @@ def _keys(chosen: Settings) -> Any:
     return keys_of_run(chosen, _say)
 
 
+def _preflight(chosen: Settings, fleet_sha256: str, watch: Any) -> dict[str, Any] | None:
+    """What the security checklist says before a run: lines that fail are told, and those that block refuse the run. A
+    replay without keys has nothing to check: None."""
+    if chosen.market == "replay" and watch is None:
+        return None
+    from quantlab.preflight import handed, mode_of, preflight
+
+    result = preflight(chosen, ask_exchange=mode_of(chosen) != "paper", fleet_sha256=fleet_sha256)
+    if not result.ok:
+        lines = "; ".join(f"{line.what}: {line.detail}" for line in result.blocked)
+        raise Refused(f"pre-flight refuses this run: {lines}. `quantlab preflight` says how to mend it")
+    if result.alerts:
+        names = ", ".join(line.id for line in result.alerts)
+        _say(f"pre-flight: look at {names}: `quantlab preflight` says how to mend it")
+    return handed(result)
+
+
 def _say(line: str) -> None:
     """Something worth knowing that stops nothing."""
     print(f"note: {line}", file=sys.stderr, flush=True)
@@ -75,6 +92,7 @@ def run_here(options: RunOptions) -> dict[str, Any]:
     run_id = _checked(options.run_id or new_run_id())
     reports = options.reports or chosen.root / "reports"
     watch = _keys(chosen)
+    checked = _preflight(chosen, fleet.sha256, watch)
     with ExitStack() as stack:
         chosen = stack.enter_context(_venue_for(chosen, options, run_id))
         progress = stack.enter_context(Progress(run_id, quiet=options.quiet))
@@ -88,6 +106,7 @@ def run_here(options: RunOptions) -> dict[str, Any]:
             record=options.record,
             on_progress=progress.show,
             watch=watch,
+            preflight=checked,
         )
         summary = _loop_run(Session(plan).run())
     folder = reports / run_id

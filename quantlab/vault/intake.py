@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from quantlab.model.errors import ConfigurationError, Refused
 from quantlab.model.protocols import Signer
-from quantlab.settings import Settings
+from quantlab.settings import Settings, parse_env, read_env
 from quantlab.vault.credentials import Credential
 from quantlab.vault.envfile import take_out
 from quantlab.vault.rows import UNREACHABLE, Environment, Seen
@@ -96,7 +97,8 @@ def take_in(
 
 def _cleaned(env: Path, line: str) -> str:
     """Take the pair out of `.env`, if it stands there; words on it."""
-    if env.is_file() and any(name in env.read_text(encoding="utf-8-sig") for name in KEY_NAMES):
-        take_out(env, KEY_NAMES)
-        return f"{line}; its lines are out of .env"
-    return line
+    data = read_env(env)
+    if data is None or not any(found.name in KEY_NAMES for found in parse_env(data, env)):
+        return line
+    take_out(env, KEY_NAMES, f"in quantlab's vault since {datetime.now(UTC):%Y-%m-%d}")
+    return f"{line}; its lines are out of .env"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from quantlab.environment import hold_secrets
 from quantlab.model.errors import Refused
 from quantlab.settings import Settings
 from quantlab.vault.errors import WrongPassword
-from quantlab.vault.password import Prompt, find_password
+from quantlab.vault.password import THE_PROMPT, Prompt, find_password
 from quantlab.vault.vault import Vault
 
 
@@ -21,6 +22,9 @@ def open_vault(settings: Settings, *, prompt: Prompt | None = None) -> Vault:
             "(`quantlab vault passwd --keyring`), or run this in a terminal"
         )
     try:
-        return Vault.open(settings.home, found.password)
+        vault = Vault.open(settings.home, found.password)
+        if found.where == THE_PROMPT:
+            hold_secrets({"VAULT_PASSWORD": found.password})  # a run that this command detaches needs it too
+        return vault
     except WrongPassword as error:
         raise WrongPassword(f"the password from {found.where} does not open the vault: {error}") from None

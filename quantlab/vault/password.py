@@ -35,6 +35,7 @@ _COMMON = frozenset(
 )
 
 Prompt = Callable[[str], str]
+THE_PROMPT = "the prompt"
 
 
 class Found(NamedTuple):
@@ -80,7 +81,7 @@ def find_password(settings: Settings, *, prompt: Prompt | None = None) -> Found 
         return None
     typed = prompt("Vault password: ")
     register_secret(typed)
-    return Found(typed, "the prompt") if typed else None
+    return Found(typed, THE_PROMPT) if typed else None
 
 
 def ask(words: str) -> str:
