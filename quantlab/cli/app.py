@@ -212,10 +212,11 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port (default: API_PORT).", min=0, max=65535)] = None,
 ) -> None:
     """Serve the HTTP API: health, fleet status, stop."""
-    from quantlab.cli.runs import settings
+    from quantlab.cli.runs import checked, settings
     from quantlab.server import serve as serve_api
 
-    serve_api(settings(), host=host, port=port)
+    chosen = settings()
+    serve_api(chosen, host=host, port=port, preflight=checked(chosen, "this server"))
 
 
 @app.command()

@@ -54,19 +54,24 @@ def _keys(chosen: Settings) -> Any:
 
 
 def _preflight(chosen: Settings, fleet_sha256: str, watch: Any) -> dict[str, Any] | None:
-    """What the security checklist says before a run: lines that fail are told, and those that block refuse the run. A
-    replay without keys has nothing to check: None."""
+    """What the security checklist says before a run. A replay without keys has nothing to check: None."""
     if chosen.market == "replay" and watch is None:
         return None
+    return checked(chosen, "this run", fleet_sha256)
+
+
+def checked(chosen: Settings, what: str, fleet_sha256: str | None = None) -> dict[str, Any]:
+    """What the security checklist says, for whoever starts something: lines that fail are told, and those that block
+    refuse it. On paper the exchange is not asked: nothing there could block."""
     from quantlab.preflight import handed, mode_of, preflight
 
     result = preflight(chosen, ask_exchange=mode_of(chosen) != "paper", fleet_sha256=fleet_sha256)
     if not result.ok:
         lines = "; ".join(f"{line.what}: {line.detail}" for line in result.blocked)
-        raise Refused(f"pre-flight refuses this run: {lines}. `quantlab preflight` says how to mend it")
-    if result.alerts:
-        names = ", ".join(line.id for line in result.alerts)
-        _say(f"pre-flight: look at {names}: `quantlab preflight` says how to mend it")
+        raise Refused(f"pre-flight refuses {what}: {lines}. `quantlab preflight` says how to mend it")
+    failed = [line.id for line in result.alerts if line.verdict == "fail"]
+    if failed:
+        _say(f"pre-flight: look at {', '.join(failed)}: `quantlab preflight` says how to mend it")
     return handed(result)
 
 

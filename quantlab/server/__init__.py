@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from typing import Any
 
 from quantlab.model import ConfigurationError
 from quantlab.server.guard import Guard
@@ -14,9 +15,14 @@ from quantlab.settings import Settings
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def serve(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
-    """Serve until interrupted. Raises Refused before any socket exists when a public bind has no strong token, and
-    ConfigurationError when the port is taken."""
+def serve(
+    settings: Settings, *, host: str | None = None, port: int | None = None, preflight: dict[str, Any] | None = None
+) -> None:
+    """Serve until interrupted; `preflight` is what the checklist said, for `/healthz`.
+
+    Raises Refused before any socket exists when a public bind has no strong token, and ConfigurationError when the port
+    is taken.
+    """
     import uvicorn
 
     from quantlab.server.app import make_app
@@ -29,7 +35,7 @@ def serve(settings: Settings, *, host: str | None = None, port: int | None = Non
     with _listen(host, port) as listener:
         bound = listener.getsockname()[1]
         guard = Guard(
-            make_app(settings),
+            make_app(settings, preflight),
             token=token,
             read_token=read_token,
             hosts={*_LOOPBACK, host, *settings.api_allowed_hosts},

@@ -18,15 +18,17 @@ _STATUS = ((NotFound, 404), (Refused, 403), (ConfigurationError, 422), (Exchange
 
 
 class Health(BaseModel):
-    """`engine` is the run that trades here, null when none does."""
+    """`engine` is the run that trades here, null when none does; `preflight` what the security checklist said when the
+    server started."""
 
     status: Literal["ok"]
     version: str
     market: str
     engine: str | None
+    preflight: dict[str, Any] | None
 
 
-def make_app(settings: Settings) -> FastAPI:
+def make_app(settings: Settings, preflight: dict[str, Any] | None = None) -> FastAPI:
     """The application for `settings`; it must stand behind `Guard`."""
     app = FastAPI(title="quantlab", version=version("quantlab"))
 
@@ -44,6 +46,7 @@ def make_app(settings: Settings) -> FastAPI:
             version=version("quantlab"),
             market=settings.market,
             engine=engine.run_id if engine else None,
+            preflight=preflight,
         )
 
     @app.get("/v1/fleet")
