@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quantlab.preflight.facts import Facts
 from quantlab.preflight.result import Check, Found, severities
-from quantlab.redact import Sighting, secrets_in
+from quantlab.redact import SecretKind, Sighting, secrets_in
 from quantlab.settings import parse_env
 from quantlab.vault.credentials import fingerprint
 
@@ -103,10 +103,10 @@ def _secret_line(text: str) -> str:
     """The name of a setting that a line of `text` sets to a real secret, not to words about one; else nothing."""
     for line in _LINE.finditer(text):
         value = line["value"]
-        if len(set(value)) >= _LEAST_DISTINCT or any(found.kind == Sighting.KNOWN for found in secrets_in(value)):
+        if len(set(value)) >= _LEAST_DISTINCT or any(found.kind == SecretKind.KNOWN for found in secrets_in(value)):
             return line["name"]
     for line in re.finditer(r"^.*(?:BINANCE_API_|VAULT_PASSWORD|API_BEARER_TOKEN).*$", text, re.MULTILINE):
-        if any(found.kind == Sighting.KNOWN for found in secrets_in(line[0])):
+        if any(found.kind == SecretKind.KNOWN for found in secrets_in(line[0])):
             return "a value that is in use"
     return ""
 
@@ -131,7 +131,7 @@ def _tree(facts: Facts) -> Found:
         looked += 1
         kinds = [seen.kind for seen in secrets_in(text) if _is_telling(seen, text)]
         if kinds:
-            (known if Sighting.KNOWN in kinds else alike).append(f"{_below(path, facts.settings.root)} ({kinds[0]})")
+            (known if SecretKind.KNOWN in kinds else alike).append(f"{_below(path, facts.settings.root)} ({kinds[0]})")
     if known or alike:
         are = "hold a secret that is in use" if known else "hold what looks like a secret"
         return Found(
@@ -149,9 +149,9 @@ def _tree(facts: Facts) -> Found:
 def _is_telling(seen: Sighting, text: str) -> bool:
     """Whether it may be somebody's: a private key has a body, and what Binance's own documents print is nobody's."""
     what = text[seen.start : seen.end]
-    if seen.kind == Sighting.PRIVATE_KEY:
+    if seen.kind == SecretKind.PRIVATE_KEY:
         return _KEY_BODY.search(what) is not None
-    return seen.kind != Sighting.KEY or fingerprint(what) not in _PRINTED
+    return seen.kind != SecretKind.KEY or fingerprint(what) not in _PRINTED
 
 
 def _files(facts: Facts) -> Iterator[Path]:

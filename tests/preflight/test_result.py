@@ -151,7 +151,7 @@ def test_no_output_holds_a_secret(chosen: Settings) -> None:
     (chosen.root / "notes.txt").write_text(f"key {credential.api_key} secret {credential.secret} {PASSWORD}")
     register_secret(CANARY)
     result = preflight(chosen, ask_exchange=False, mode="live")
-    assert result.line("tree").verdict == "fail"
+    assert result.line("tree").verdict == "fail", result.line("tree")
     texts = [json.dumps(result.to_json()), result.to_html(), result._repr_html_(), repr(result), str(handed(result))]
     for text in texts:
         for secret in (credential.api_key, credential.secret, PASSWORD, CANARY):
