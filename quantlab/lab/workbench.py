@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from quantlab.lab.compare import Comparison
+from quantlab.lab.history import protect
 from quantlab.lab.run import Run
 from quantlab.model import NotFound
 from quantlab.settings import Settings, load_settings
@@ -39,6 +40,7 @@ class Workbench:
 
         Raises ConfigurationError or Refused when the settings are wrong or unsafe.
         """
+        protect()  # IPython's history: the next cell may hold a secret
         return cls(load_settings(None if root is None else Path(root), market=market))
 
     # -- the market -------------------------------------------------------------------------------------------------
