@@ -116,12 +116,13 @@ def _tree(facts: Facts) -> Found:
     with suppress(Exception):  # what `.env` sets is to be known, so that it is recognised elsewhere; other lines tell
         list(parse_env(facts.env_path.read_bytes(), facts.env_path))
     _ = facts.vault  # opening it makes its secrets known too
+    files = _files(facts)
     deadline = time.monotonic() + _LOOK_S
     known: list[str] = []
     alike: list[str] = []
     looked = 0
     complete = True
-    for path in _files(facts):
+    for path in files:
         if time.monotonic() > deadline:
             complete = False
             break
