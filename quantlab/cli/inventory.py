@@ -38,6 +38,7 @@ def write_inventory(home: Path, path: Path) -> int:
 
 
 def print_table(entries: list[dict[str, Any]]) -> None:
+    """The inventory as a table that folds into a terminal of 80 columns."""
     from rich.console import Console
     from rich.table import Table
 
@@ -45,21 +46,18 @@ def print_table(entries: list[dict[str, Any]]) -> None:
         print("no key in the vault: `quantlab vault add --label LABEL` takes one in")
         return
     table = Table()
-    for name in ("label", "environment", "fingerprint", "type", "state", "permissions", "IP bound", "audited"):
-        table.add_column(name)
-    table.add_column("last opened by")
+    for name in ("label", "where", "state", "may", "audited", "last opened"):
+        table.add_column(name, overflow="fold")
     for entry in entries:
         user = entry["used_by"][0] if entry["used_by"] else None
+        bound = {True: "bound to addresses", False: "NOT bound to addresses", None: "address rule not known"}
         table.add_row(
-            entry["label"],
+            f"{entry['label']}\n{entry['fingerprint']} {entry['type']}",
             entry["environment"],
-            entry["fingerprint"],
-            entry["type"],
             entry["state"] + (f": {entry['state_why']}" if entry["state_why"] else ""),
-            ", ".join(entry["permissions"] or ["not known"]),
-            {True: "yes", False: "NO", None: "not known"}[entry["ip_restricted"]],
+            "\n".join([*(entry["permissions"] or ["not known"]), bound[entry["ip_restricted"]]]),
             entry["last_audited"] or "never",
-            f"{user['machine']} {user['program']} {user['last']}" if user else "nobody",
+            f"{user['last']}\n{user['program']} on {user['machine']}" if user else "never",
         )
     Console().print(table)
 

@@ -74,9 +74,10 @@ AFTERWARDS = (
 
 
 def _is_meant(entry: dict[str, Any], labels: list[str] | None) -> bool:
-    if labels is None:
+    """Whether a key of the inventory may be the one: those that still sign, unless a fingerprint names another."""
+    if labels is None or entry["label"] in labels:
         return entry["state"] in ("active", "locked")
-    return entry["label"] in labels or entry["fingerprint"] in labels
+    return entry["fingerprint"] in labels
 
 
 def aloud(line: str) -> None:
