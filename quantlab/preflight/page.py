@@ -14,7 +14,7 @@ _STYLE = """
 .preflight table{border-collapse:collapse;width:100%}
 .preflight th,.preflight td{border-bottom:1px solid #ccc;padding:6px 10px;text-align:left;vertical-align:top}
 .preflight td{overflow-wrap:anywhere}
-.preflight .verdict{white-space:nowrap;font-weight:600}
+.preflight .verdict,.preflight .weight{white-space:nowrap}.preflight .verdict{font-weight:600}
 .preflight .pass{color:#00629b}.preflight .fail{color:#a84300}
 .preflight .unknown,.preflight .not{color:#595959}
 .preflight .why{color:#595959}
@@ -53,7 +53,7 @@ def _row(line: Line, result: Result) -> str:
     text = f'{escape(line.detail)}<br><span class="why">Why: {escape(line.why)}.</span>'
     if line.mend:
         text += f"<br><strong>Mend:</strong> {escape(line.mend)}"
-    weights = "".join(f"<td>{line.severity[mode]}</td>" for mode in MODES)
+    weights = "".join(f'<td class="weight">{line.severity[mode]}</td>' for mode in MODES)
     return (
         f'<tr id="{escape(line.id)}"><td class="verdict {name}{stops}">{words}</td><td>{escape(line.what)}</td>'
         f"<td>{text}</td>{weights}</tr>"
