@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from quantlab.ledger.database import connect, database_path, prepare, words
+from quantlab.ledger.raw import Raw
 from quantlab.model import QuantlabError, Refused
 
 KeyState = Literal["active", "locked", "replaced", "revoked"]
@@ -333,15 +334,15 @@ def _holds(file: Path, needles: list[bytes]) -> bool:
     """Whether one of `needles` stands in `file`, read in pieces that overlap."""
     overlap = max((len(needle) for needle in needles), default=1) - 1
     try:
-        with file.open("rb") as handle:
-            tail = b""
-            while chunk := handle.read(_CHUNK):
-                window = tail + chunk
-                if any(needle in window for needle in needles):
-                    return True
-                tail = window[-overlap:] if overlap else b""
+        raw = Raw(file)
     except FileNotFoundError:
         return False
+    tail = b""
+    while chunk := raw.read(_CHUNK):
+        window = tail + chunk
+        if any(needle in window for needle in needles):
+            return True
+        tail = window[-overlap:] if overlap else b""
     return False
 
 

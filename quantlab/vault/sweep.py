@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from quantlab.ledger.raw import Raw, is_databases
 from quantlab.model.errors import ConfigurationError, QuantlabError
 from quantlab.redact import SecretKind, redact, register_secret, secrets_in
 from quantlab.vault.sweep_forms import Needle, needles_of
@@ -216,6 +217,9 @@ def _sweep(places: Iterable[Place], watcher: Callable[[_Tell], Watcher], progres
 
 def _look_at_file(place: Place, watcher: Callable[[_Tell], Watcher], report: Report) -> None:
     try:
+        if is_databases(place.path):
+            _look(place, place.name, Raw(place.path), watcher, report)
+            return
         # Never waits: what was a file a moment ago may be a pipe now.
         descriptor = os.open(place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
