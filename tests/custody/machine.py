@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from tests.custody.canaries import Pair
 
@@ -120,7 +120,7 @@ class Watch:
     `roles` are the programs that were seen; `closed` those whose environment no one may read but root.
     """
 
-    _ROLES = {
+    _ROLES: ClassVar = {
         "ipykernel": "kernel", "jupyterlab": "JupyterLab", "papermill": "papermill", "quantlab.report": "report",
         "quantlab venue": "venue", "quantlab run": "engine", "quantlab serve": "server", "quantlab vault": "vault",
         "quantlab preflight": "pre-flight", "quantlab panic": "panic", "quantlab lab": "lab",
