@@ -216,7 +216,9 @@ def serve(
     from quantlab.server import serve as serve_api
 
     chosen = settings()
-    serve_api(chosen, host=host, port=port, preflight=checked(chosen, "this server"))
+    if host is not None:
+        chosen = chosen.model_copy(update={"api_host": host})
+    serve_api(chosen, port=port, preflight=lambda: checked(chosen, "this server"))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from quantlab.model import ConfigurationError
@@ -16,9 +17,10 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(
-    settings: Settings, *, host: str | None = None, port: int | None = None, preflight: dict[str, Any] | None = None
+    settings: Settings, *, port: int | None = None, preflight: Callable[[], dict[str, Any]] | None = None
 ) -> None:
-    """Serve until interrupted; `preflight` is what the checklist said, for `/healthz`.
+    """Serve on `settings.api_host` until interrupted. `preflight` goes through the checklist, once the bind is known to
+    be safe; `/healthz` tells what it said.
 
     Raises Refused before any socket exists when a public bind has no strong token, and ConfigurationError when the port
     is taken.
@@ -27,15 +29,16 @@ def serve(
 
     from quantlab.server.app import make_app
 
-    host = host or settings.api_host
+    host = settings.api_host
     port = settings.api_port if port is None else port
     if host not in _LOOPBACK:
         require_strong(settings.api_bearer_token, host)
+    said = None if preflight is None else preflight()
     token, read_token = tokens_of(settings)
     with _listen(host, port) as listener:
         bound = listener.getsockname()[1]
         guard = Guard(
-            make_app(settings, preflight),
+            make_app(settings, said),
             token=token,
             read_token=read_token,
             hosts={*_LOOPBACK, host, *settings.api_allowed_hosts},
