@@ -75,6 +75,8 @@ def test_from_env_to_a_report_of_45_bots_and_a_restart_with_a_new_pair(tmp_path:
     assert "is in the vault now" in done.stderr
     summary = json.loads((tmp_path / "reports" / "one" / "summary.json").read_text())
     assert summary["bots"] == 45 and summary["requests"]["order_requests"] == 0 and summary["key_alerts"] == []
+    manifest = json.loads((tmp_path / "reports" / "one" / "manifest.json").read_text())
+    assert manifest["preflight"]["mode"] == "paper" and manifest["preflight"]["blocked"] == []
     assert (tmp_path / "reports" / "one" / "report.html").stat().st_size > 100_000
     env = (tmp_path / ".env").read_text()
     assert "# my settings" in env and PASSWORD in env and stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
