@@ -36,10 +36,12 @@ def run(arguments: list[str]) -> int:
     import typer
 
     from quantlab.cli.app import app
+    from quantlab.cli.logs import configure
     from quantlab.model.errors import QuantlabError
     from quantlab.redact import RedactingFilter, redact
 
-    if logging.lastResort is not None:  # what libraries warn of goes to stderr through it
+    configure(as_json=not sys.stderr.isatty())
+    if logging.lastResort is not None:  # what somebody logs around our handler goes there
         logging.lastResort.addFilter(RedactingFilter())
 
     try:
