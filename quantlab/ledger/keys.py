@@ -30,6 +30,8 @@ _LOCK_WAIT_S = 30.0
 #: How long one that reads an old state may keep the log from being emptied; the next change tries again.
 _SCRUB_WAIT_MS = 1_000
 _CHUNK = 1 << 20
+#: Of a token that must be gone, pieces of this length are looked for, one every so many bytes.
+_PIECE, _STRIDE = 96, 1024
 
 
 class VaultRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,7 +269,7 @@ class KeyStore:
         Returns False when another process reads an old state just now, so that the log cannot be emptied: the next
         change of the vault tries again.
         """
-        needles = [token.encode() for token in removed]
+        needles = [piece for token in removed for piece in _pieces(token)]
         files = [self.path, Path(f"{self.path}-wal")]
         patience_ms = self._read("PRAGMA busy_timeout")[0][0]
         self._read(f"PRAGMA busy_timeout={wait_ms}")
@@ -328,6 +330,12 @@ def _locked(descriptor: int) -> bool:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
+
+
+def _pieces(token: str) -> list[bytes]:
+    """Parts of a token to look for: a long one lies on several pages, and of a freed one a part may have stayed."""
+    starts = [*range(0, len(token), _STRIDE), max(0, len(token) - _PIECE)]
+    return [token[start : start + _PIECE].encode() for start in starts if len(token) - start >= _PIECE]
 
 
 def _holds(file: Path, needles: list[bytes]) -> bool:
