@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from quantlab.ledger import database, keys
 from quantlab.ledger.database import database_path
+from quantlab.ledger.raw import Raw, is_databases
 from quantlab.vault import Credential, Seen
 from quantlab.vault.kdf import Parameters
 
@@ -56,8 +57,8 @@ def ed25519_pair(seed: object) -> Credential:
     return Credential.parse(letters(f"{seed} key"), ed25519_pem(seed))
 
 
-def rsa_pair(seed: object) -> Credential:
-    return Credential.parse(letters(f"{seed} key"), rsa_pem(seed))
+def rsa_pair(seed: object, bits: int = 2048) -> Credential:
+    return Credential.parse(letters(f"{seed} key"), rsa_pem(seed, bits))
 
 
 def quick_derive(parameters: Parameters, password: str) -> bytes:
@@ -121,7 +122,13 @@ def sql(home: Path, statement: str, *values: object) -> list[tuple[object, ...]]
 
 
 def stands_in(home: Path, *needles: str | bytes) -> list[str]:
-    """The files of the database (and its logs) in which one of `needles` stands, read as bytes."""
-    wanted = [needle.encode() if isinstance(needle, str) else needle for needle in needles]
+    """The files of the database (and its logs) in which one of `needles`, or 64 bytes of it, stands, read as bytes."""
+    whole = [needle.encode() if isinstance(needle, str) else needle for needle in needles]
+    wanted = [needle[start : start + 64] for needle in whole for start in range(0, max(1, len(needle) - 63), 200)]
     files = sorted(path for path in home.iterdir() if path.is_file())
-    return [path.name for path in files if any(needle in path.read_bytes() for needle in wanted)]
+    return [path.name for path in files if any(needle in content_of(path) for needle in wanted)]
+
+
+def content_of(path: Path) -> bytes:
+    """A file's bytes; a database's without giving up the locks that a connection of this process has on it."""
+    return Raw(path).read() if is_databases(path) else path.read_bytes()

@@ -23,7 +23,7 @@ from quantlab.vault.anchor import Anchor
 from quantlab.vault.kdf import FLOOR_ITERATIONS, Parameters
 from quantlab.vault.sealing import Sealer
 
-from .kit import NEW_PASSWORD, PASSWORD, PAYLOAD, anchored, copied, quick_disk, raw, state_of
+from .kit import NEW_PASSWORD, PASSWORD, PAYLOAD, anchored, content_of, copied, quick_disk, raw, state_of
 from .mutations import (
     FAMILIES,
     LOCKED,
@@ -325,7 +325,7 @@ def test_a_damaged_log_is_an_old_vault_or_none(life: Life, tmp_path: Path, remem
             reader.execute("SELECT count(*) FROM keys").fetchone()
             with Vault.open(home, PASSWORD) as vault:
                 vault.lock("Main", "the address changed")
-            kept = {path: path.read_bytes() for path in (home / FILE_NAME, home / f"{FILE_NAME}-wal")}
+            kept = {path: content_of(path) for path in (home / FILE_NAME, home / f"{FILE_NAME}-wal")}
         anchors = {path: path.read_bytes() for path in state_of(home).rglob("*.json")}
         log = kept[home / f"{FILE_NAME}-wal"]
         assert len(log) > 4096

@@ -21,7 +21,19 @@ from quantlab.vault.anchor import anchor_path, raise_anchor, read_anchor
 from quantlab.vault.kdf import DEFAULT_ITERATIONS, FLOOR_ITERATIONS, Parameters
 from quantlab.vault.rows import after_audit
 
-from .kit import NEW_PASSWORD, PASSED, PASSWORD, PAYLOAD, ed25519_pair, pair, quick_derive, rsa_pair, sql, stands_in
+from .kit import (
+    NEW_PASSWORD,
+    PASSED,
+    PASSWORD,
+    PAYLOAD,
+    content_of,
+    ed25519_pair,
+    pair,
+    quick_derive,
+    rsa_pair,
+    sql,
+    stands_in,
+)
 
 REFUSED = Seen("refused", 1_800_000_000_000, ("withdrawals",), False, None, ("withdrawals are allowed",))
 LATER = Seen("passed", 4_000_000_000_000, ("reading",), True, "203.0.113.7")
@@ -640,7 +652,7 @@ def test_a_change_that_the_disk_refused_leaves_the_vault_as_it_was(
 
 def test_a_vault_is_remembered_where_it_is_opened(home: Path, vault: Vault) -> None:
     """A copy put back later is then older than what this machine saw, even if it never changed the vault itself."""
-    copy = {path: path.read_bytes() for path in home.iterdir() if path.name.startswith("quantlab.sqlite")}
+    copy = {path: content_of(path) for path in home.iterdir() if path.name.startswith("quantlab.sqlite")}
     vault.add("key", pair(1), "mainnet", seen=PASSED)
     vault.close()
     anchor_path(vault.vault_id).unlink()  # a machine that has not seen this vault
