@@ -58,6 +58,19 @@ def redact(text: str) -> str:
     return _LOOKS_SECRET.sub(lambda found: (found["name"] or "") + MASK, text)
 
 
+class Hidden(str):
+    """A secret as text that does not show itself: its `repr` is a mask. A traceback with locals (IPython's verbose
+    ones, rich, loguru) shows the variables of its frames by their `repr`, cut in pieces that no search finds."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{MASK}'"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
+
 class SecretKind(StrEnum):
     """What a secret thing is, in words."""
 

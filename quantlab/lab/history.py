@@ -12,6 +12,7 @@ import functools
 import sys
 from typing import Any
 
+from quantlab.lab.tracebacks import guard_tracebacks
 from quantlab.redact import redact, secrets_in_text
 from quantlab.settings import register_secrets_of
 
@@ -24,10 +25,12 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def protect(shell: Any | None = None) -> None:
-    """Keep secrets out of the history of `shell` (default: the running IPython; nothing happens outside of one) from
-    now on, and take out those that this session has stored already. Once is enough."""
+    """Keep secrets out of the history and the tracebacks of `shell` (default: the running IPython; nothing happens
+    outside of one) from now on, and take out of the history those that this session has stored already. Once is
+    enough."""
     if shell is None:
         shell = _running_shell()
+    guard_tracebacks(shell)
     manager = getattr(shell, "history_manager", None)
     if manager is None or hasattr(manager, _MARK):
         return

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quantlab.model.errors import ConfigurationError, QuantlabError, Refused
-from quantlab.redact import register_secret
+from quantlab.redact import Hidden, register_secret
 from quantlab.settings import Settings
 
 #: systemd: `LoadCredentialEncrypted=quantlab-vault-password:…` in the unit. Source: systemd.exec(5), "Credentials".
@@ -49,7 +49,7 @@ def generate() -> str:
     """32 random bytes, as 43 letters, digits, "-" and "_"."""
     made = secrets.token_urlsafe(32)
     register_secret(made)
-    return made
+    return Hidden(made)
 
 
 def check_strength(password: str) -> None:
@@ -72,23 +72,23 @@ def find_password(settings: Settings, *, prompt: Prompt | None = None) -> Found 
     Raises QuantlabError when the keyring or the credential is there and cannot be read.
     """
     if settings.vault_password is not None:
-        return Found(settings.vault_password.get_secret_value(), "VAULT_PASSWORD")
+        return Found(Hidden(settings.vault_password.get_secret_value()), "VAULT_PASSWORD")
     for where, read in (("a systemd credential", _credential), ("the keyring", lambda: from_keyring(settings.home))):
         if password := read():
             register_secret(password)
-            return Found(password, where)
+            return Found(Hidden(password), where)
     if prompt is None or not sys.stdin.isatty():
         return None
     typed = prompt("Vault password: ")
     register_secret(typed)
-    return Found(typed, THE_PROMPT) if typed else None
+    return Found(Hidden(typed), THE_PROMPT) if typed else None
 
 
 def ask(words: str) -> str:
     """A hidden line from the terminal, registered as a secret."""
     typed = getpass.getpass(words)
     register_secret(typed)
-    return typed
+    return Hidden(typed)
 
 
 def ask_twice() -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import json
 import logging
+import pickle
 import secrets
 import string
+import traceback
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlencode
 
@@ -17,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantlab import redact as module
-from quantlab.redact import MASK, RedactingFilter, redact, register_secret
+from quantlab.redact import MASK, Hidden, RedactingFilter, redact, register_secret
 
 #: Mixed letters and digits, as Binance's keys are; made up.
 KEY = "aB3" * 21 + "z"
@@ -158,3 +161,17 @@ def test_a_log_call_with_wrong_arguments_does_not_break_its_caller(log: tuple[lo
     logger, stream = log
     logger.warning("%d of %d", "one")
     assert stream.getvalue() == "%d of %d\n"
+
+
+def test_a_hidden_value_is_text_that_does_not_show_itself() -> None:
+    value = Hidden("a password of nobody")
+    assert value == "a password of nobody" and value.encode() == b"a password of nobody" and f"{value}" == str(value)
+    assert repr(value) == repr([value])[1:-1] == "'[redacted]'"
+    for dumps in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="not pickled"):
+            dumps(value)
+    try:
+        raise ValueError("no word of it")
+    except ValueError as error:
+        told = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert "value = '[redacted]'" in told

@@ -64,7 +64,8 @@ def rsa_pair(seed: object, bits: int = 2048) -> Credential:
 def quick_derive(parameters: Parameters, password: str) -> bytes:
     """A derivation like the vault's, checks and all, but for its price."""
     parameters.check()
-    raw = hashlib.sha256(repr((password, parameters.kdf, parameters.iterations, parameters.salt)).encode()).digest()
+    told = f"{parameters.kdf} {parameters.iterations} {parameters.salt.hex()} "
+    raw = hashlib.sha256(told.encode() + password.encode()).digest()
     return base64.urlsafe_b64encode(raw)
 
 
