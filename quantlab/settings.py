@@ -72,6 +72,10 @@ class Settings(BaseModel):
     address_url: str | None = None
     role: Literal["coordinator", "worker"] = "coordinator"
 
+    def __reduce_ex__(self, protocol: Any) -> str:
+        # A pickle would carry its secrets in the clear, to a file or to another machine.
+        raise TypeError("settings are not pickled: they hold secrets; load them where they are needed")
+
     def public(self) -> dict[str, Any]:
         """What a manifest may hold: no secrets, no paths of this machine."""
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -374,3 +375,11 @@ def test_the_example_names_every_setting_and_is_accepted_as_it_stands(env_file: 
     for name in SETTING_NAMES:
         assert f"\n#{name}=" in example, name
     load(env_file(example.replace("\n#QUANTLAB_", "\nQUANTLAB_").replace("\n#API_", "\nAPI_")))
+
+
+def test_settings_are_not_pickled(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, environ={"VAULT_PASSWORD": "a-long-passphrase-of-the-user-42"})
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps({"somewhere": settings}, protocol)
+    assert settings.model_copy(update={"api_port": 1}).vault_password == settings.vault_password
