@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -36,6 +37,12 @@ def make_app(settings: Settings, preflight: dict[str, Any] | None = None) -> Fas
     async def refused(request: Request, error: QuantlabError) -> JSONResponse:
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
         return JSONResponse({"detail": str(error)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        """FastAPI's own answer repeats what was sent, which may be a secret in the wrong place."""
+        told = [{"loc": list(each["loc"][:1]), "msg": each["msg"]} for each in error.errors()]
+        return JSONResponse({"detail": told}, 422)
 
     @app.get("/healthz")
     def health() -> Health:
