@@ -46,18 +46,17 @@ def print_table(entries: list[dict[str, Any]]) -> None:
         print("no key in the vault: `quantlab vault add --label LABEL` takes one in")
         return
     table = Table()
-    for name in ("label", "where", "state", "may", "audited", "last opened"):
+    for name in ("label", "where", "state", "may", "audited,\nopened"):
         table.add_column(name, overflow="fold")
     for entry in entries:
-        user = entry["used_by"][0] if entry["used_by"] else None
+        opened = entry["used_by"][0]["last"][:10] if entry["used_by"] else "never"
         bound = {True: "bound to addresses", False: "NOT bound to addresses", None: "address rule not known"}
         table.add_row(
-            f"{entry['label']}\n{entry['fingerprint']} {entry['type']}",
+            f"{entry['label']}\n{entry['fingerprint']}",
             entry["environment"],
             entry["state"] + (f": {entry['state_why']}" if entry["state_why"] else ""),
             "\n".join([*(entry["permissions"] or ["not known"]), bound[entry["ip_restricted"]]]),
-            entry["last_audited"] or "never",
-            f"{user['last']}\n{user['program']} on {user['machine']}" if user else "never",
+            f"{(entry['last_audited'] or 'never')[:10]}\n{opened}",
         )
     Console().print(table)
 
