@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from quantlab.ledger.keys import KeyRow, VaultRow
+from quantlab.redact import register_secret
 from quantlab.vault.anchor import Anchor
 from quantlab.vault.credentials import Credential, KeyType, fingerprint
 from quantlab.vault.errors import RolledBack, Tampered
@@ -39,6 +40,8 @@ def open_key(row: KeyRow, token: str, epoch: int, data: Sealer) -> Credential:
     """The credential of `row`. Raises Tampered naming the key and what does not agree."""
     what = f'the sealed document of key "{row.label}"'
     document = data.open(token, what)
+    for name in ("api_key", "secret"):  # from here on a traceback with locals would hold them
+        register_secret(str(document.get(name, "")))
     if document.get("version") != _VERSION or document.get("epoch") != epoch:
         raise Tampered(f"{what} is of another version of the vault: restore the vault from a backup")
     sealed = document.get("row", {})

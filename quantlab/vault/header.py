@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from quantlab.ledger.keys import VaultRow
+from quantlab.redact import register_secret
 from quantlab.vault.errors import Tampered, WrongPassword
 from quantlab.vault.kdf import Parameters
 from quantlab.vault.sealing import Sealer
@@ -28,6 +29,7 @@ def make_header(
     password: str, data: Sealer, *, vault_id: str, epoch: int, parameters: Parameters, now_ms: int
 ) -> VaultRow:
     """A header that opens `data` with `password`. Its manifest is still empty. Costs one key derivation."""
+    register_secret(password)
     derived = Sealer(parameters.derive(password))
     return VaultRow(
         epoch=epoch,
@@ -51,6 +53,7 @@ def unlock(row: VaultRow, password: str) -> Unlocked:
     Raises WrongPassword, said before anything is decrypted, and Tampered for parameters below the floor or a header
     whose parts do not belong together.
     """
+    register_secret(password)  # a wrong one, too: it may be right elsewhere
     parameters = Parameters(row.iterations, row.salt, row.kdf)
     derived = Sealer(parameters.derive(password))
     try:
