@@ -45,7 +45,9 @@ def serve(
             origins=set(settings.api_cors_origins),
         )
         print(f"serving on http://{host}:{bound} (bearer token needed)", file=sys.stderr, flush=True)
-        config = uvicorn.Config(guard, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        config = uvicorn.Config(
+            guard, log_config=None, log_level="warning", access_log=False, server_header=False, lifespan="off"
+        )  # its own handlers would pass by the redaction
         uvicorn.Server(config).run(sockets=[listener])
 
 
