@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,16 @@ from tests.custody.machine import Machine, Watch
 HERE = Path(__file__).parent
 FLEET = "notebooks/fleet.toml"
 LABEL = "Paper Trading"
+RUN = ("run", "--fleet", FLEET, "--run-id", "two", "--speed", "30", "--no-report", "--json")
 _JUPYTER_TOKEN = "t0ken-of-this-day"
 _CORS = "Access-Control-Request"
 
 
 class Day:
-    """`secrets` are the canaries by name; `at_home` those that live in `.env` by design, `old_passwords` included in
-    neither. `jupyter_said` is what JupyterLab answered when the notebook was saved."""
+    """`secrets` are the canaries by name, `at_home` the names of those that live in `.env` by design. `heard` are the
+    signed requests that a failing exchange got, `statuses` the server's answers, `saved` JupyterLab's to a save,
+    `roles` the programs that were seen while they ran, `closed` those whose environment was closed to us, `crash` how
+    the server ended that was made to crash."""
 
     def __init__(self, base: Path) -> None:
         self.machine = Machine(base)
@@ -67,7 +70,7 @@ class Day:
             watch = stack.enter_context(Watch(machine))
             clean = machine.environment()
             fast = VenueChild(hours=0.2, speed=None, keys=keys, environment=clean)
-            slow = VenueChild(hours=3, speed=60.0, keys=keys, environment=clean)
+            slow = VenueChild(hours=3, speed=30.0, keys=keys, environment=clean)
             for started in (pool.submit(fast.start), pool.submit(slow.start)):
                 started.result()
             stack.callback(fast.close)
@@ -75,12 +78,12 @@ class Day:
             machine.venue = slow.url
             jupyter = stack.enter_context(self._jupyter())
             machine.quantlab("vault", "import-env", "--label", LABEL)
-            beside = [pool.submit(self._fail), pool.submit(self._type_in_a_terminal)]
-            self._run_with_a_report(fast.url)
-            for done in beside:
-                done.result()
-            machine.quantlab("vault", "audit")  # what a failed audit locked is open again
-            self._trade(pool, jupyter, slow.url)
+            failing = pool.submit(self._fail)
+            typing = pool.submit(self._type_in_a_terminal)
+            self._run_a_while(fast.url)
+            typing.result()
+            self._trade(pool, jupyter, failing)
+            self._lose_a_key(pool, slow.url)
             watch.look()
         self.roles, self.closed = watch.roles, watch.closed
         machine.quantlab("vault", "sweep", "--json", code=0)
@@ -88,8 +91,8 @@ class Day:
 
     # -- the parts of the day -----------------------------------------------------------------------------------------
 
-    def _run_with_a_report(self, venue: str) -> None:
-        run = ("run", "--foreground", "--fleet", FLEET, "--run-id", "one", "--minutes", "5")
+    def _run_a_while(self, venue: str) -> None:
+        run = ("run", "--foreground", "--fleet", FLEET, "--run-id", "one", "--minutes", "5", "--no-report")
         self.machine.quantlab(*run, environment=self.machine.environment(QUANTLAB_VENUE_URL=venue))
 
     def _fail(self) -> None:
@@ -123,33 +126,37 @@ class Day:
         os.close(ours)
         self.machine.keep("terminal/transcript.txt", seen)
 
-    def _trade(self, pool: ThreadPoolExecutor, jupyter: str, venue: str) -> None:
+    def _trade(self, pool: ThreadPoolExecutor, jupyter: str, failing: Future[None]) -> None:
+        """A fleet in the background; beside it a notebook, the server, the control socket and all that looks at keys."""
         machine = self.machine
-        run = ("run", "--fleet", FLEET, "--run-id", "two", "--speed", "60", "--no-report", "--json")
-        server = pool.submit(self._serve)
-        machine.quantlab(*run)
+        machine.quantlab(*RUN)
         session = pool.submit(self._use_a_notebook, jupyter)
-        server.result()
+        server = pool.submit(self._serve)
         self._ask_the_engine()
-        self._panel_of_commands()
+        self._look_at_keys()
+        server.result()
+        failing.result()
+        machine.quantlab("vault", "audit")  # what a failed audit locked is open again
         session.result()
-        machine.keep_database("running")
 
+    def _lose_a_key(self, pool: ThreadPoolExecutor, venue: str) -> None:
+        """A kill -9 and a restart, a rotation, a new password, the emergency."""
+        machine = self.machine
+        machine.keep_database("running")
         engine = running(machine.home)
         assert engine is not None
         os.kill(engine.pid, signal.SIGKILL)
         machine.keep_database("killed")
-        papermill = pool.submit(self._papermill)
-        machine.quantlab(*run)  # resumes
-        rotated = machine.quantlab(
-            "vault", "rotate", LABEL, "--stdin", stdin=f"{self.third.api_key}\n{self.third.secret}\n"
-        )
-        assert "not" not in rotated.split("\n")[0]
+        beside = [pool.submit(self._papermill), pool.submit(machine.quantlab, "report", "one")]
+        machine.quantlab(*RUN)  # resumes
+        pair = f"{self.third.api_key}\n{self.third.secret}\n"
+        machine.quantlab("vault", "rotate", LABEL, "--stdin", "--json", stdin=pair)
         machine.keep_database("rotated")
+        for done in beside:
+            done.result()  # papermill's kernel reads the password that is there when it starts
         machine.quantlab("vault", "passwd", "--generate", "--json")
         self._learn_the_new_password()
         machine.keep_database("password-changed")
-        papermill.result()
         machine.quantlab("vault", "revoke", "Typed", "--why", "not used")
         machine.quantlab("panic")
         machine.quantlab("status")
@@ -157,14 +164,13 @@ class Day:
         machine.quantlab("stop")
         machine.quantlab("vault", "show", LABEL)
 
-    def _panel_of_commands(self) -> None:
+    def _look_at_keys(self) -> None:
         machine = self.machine
         machine.quantlab("vault", "list")
         machine.quantlab("vault", "backup", "vault-backup.json")
         for suffix in ("json", "csv", "html"):
             machine.quantlab("vault", "export-inventory", f"inventory.{suffix}")
         machine.quantlab("preflight", "--json", "--html", "preflight.html")
-        machine.quantlab("preflight", "--offline")
         machine.quantlab("--debug", "vault", "show", "nobody", code=5)
 
     def _learn_the_new_password(self) -> None:

@@ -25,31 +25,32 @@ def main(log: str, *urls: str) -> None:
     for url in urls:
         os.environ["QUANTLAB_VENUE_URL"] = url
         print(f"exit code {run(['--debug', 'vault', 'audit', '--json'])}")
-        try:
-            _by_hand()
-        except Exception as error:
-            told = traceback.TracebackException.from_exception(error, capture_locals=True)
-            print("".join(told.format()), file=sys.stderr)
+    for error in _by_hand(urls):
+        told = traceback.TracebackException.from_exception(error, capture_locals=True)
+        print("".join(told.format()), file=sys.stderr)
 
 
-def _by_hand() -> None:
-    """The signed read itself, whose exceptions an audit would turn into words."""
+def _by_hand(urls: tuple[str, ...]) -> list[BaseException]:
+    """What the signed reads themselves raise, which an audit turns into words."""
     from quantlab.exchange.custody import door_to
     from quantlab.exchange.keyed import KeyedReader
     from quantlab.settings import load_settings
     from quantlab.vault.opening import open_vault
 
     settings = load_settings()
-    config = door_to(settings, "replay")
-    assert config is not None
 
-    async def read() -> None:
+    async def read(url: str) -> None:
+        config = door_to(settings.with_venue(url), "replay")
+        assert config is not None
         with open_vault(settings) as vault:
             signer = vault.signer(vault.rows[0].fingerprint, "a look", audited=False)
             async with KeyedReader(config, signer) as reader:
                 await reader.account()
 
-    asyncio.run(read(), debug=True)
+    async def all_of_them() -> list[BaseException | None]:
+        return await asyncio.gather(*map(read, urls), return_exceptions=True)
+
+    return [error for error in asyncio.run(all_of_them(), debug=True) if error is not None]
 
 
 if __name__ == "__main__":
