@@ -11,6 +11,7 @@ import getpass
 import itertools
 import math
 import os
+import re
 import secrets
 import sys
 from collections import Counter
@@ -29,10 +30,12 @@ _LEAST_CHARACTERS = 12
 #: By the characters' own frequencies: "aaaaaaaaaaaa" has 0 bits, twelve random letters some 43 of 56.
 _LEAST_BITS = 36.0
 _COMMON = frozenset(
-    "password passw0rd vaultpassword vault_password changeme change-me secret quantlab binance qwertyuiop letmein "
-    "correcthorsebatterystaple trustno1 administrator welcome123 iloveyou 1234567890 your-password yourpassword "
-    "your_password your-vault-password example-password supersecret".split()
+    "password vaultpassword mypassword yourpassword yourvaultpassword examplepassword changeme secret supersecret "
+    "verysecret topsecret quantlab quantlabvault binance binancevault qwerty letmein trustno administrator welcome "
+    "iloveyou correcthorsebatterystaple".split()
 )
+#: Rows of a keyboard, and the alphabet, walked in one direction.
+_WALKS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "abcdefghijklmnopqrstuvwxyz")
 
 Prompt = Callable[[str], str]
 THE_PROMPT = "the prompt"
@@ -54,12 +57,12 @@ def generate() -> str:
 
 def check_strength(password: str) -> None:
     """Raise Refused for a password that a dictionary or a patient machine would find."""
-    bare = password.strip().lower()
+    bare, plain = (re.sub(r"[\W_]", "", text) for text in (password.lower(), _unleet(password)))
     if len(password) < _LEAST_CHARACTERS:
         reason = f"it has {len(password)} characters, {_LEAST_CHARACTERS} are the least"
-    elif bare in _COMMON or bare.strip("0123456789!.?-_") in _COMMON:
+    elif {bare, bare.strip("0123456789"), plain} & _COMMON:
         reason = "it is one of the first that anybody would try"
-    elif _bits(password) < _LEAST_BITS or _is_sequence(bare):
+    elif _bits(password) < _LEAST_BITS or _is_sequence(bare) or password in (password + password)[1:-1]:
         reason = "its characters repeat or follow each other"
     else:
         return
@@ -168,6 +171,11 @@ def _credential() -> str | None:
 # -- strength -------------------------------------------------------------------------------------------------------
 
 
+def _unleet(password: str) -> str:
+    """The word that was meant, without the year behind it: "Pa$$w0rd2025!" is "password"."""
+    return password.lower().strip("0123456789!.?-_ ").translate(str.maketrans("0134578@$!", "oieastbasi"))
+
+
 def _bits(password: str) -> float:
     """Shannon's measure over the password's own characters: no judge of a good one, but a repeated one has few."""
     counts = Counter(password)
@@ -175,5 +183,7 @@ def _bits(password: str) -> float:
 
 
 def _is_sequence(text: str) -> bool:
-    steps = {ord(after) - ord(before) for before, after in itertools.pairwise(text)}
-    return len(steps) <= 1
+    """Whether nearly every character is the next of the one before it, on a keyboard or in the alphabet."""
+    known = {pair for walk in _WALKS for line in (walk, walk[::-1]) for pair in itertools.pairwise(line)}
+    steps = list(itertools.pairwise(text))
+    return len(steps) > 3 and sum(step in known or step[0] == step[1] for step in steps) >= 0.75 * len(steps)
