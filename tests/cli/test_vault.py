@@ -1,4 +1,4 @@
-"""`quantlab vault …` as a user types it: nothing secret is an argument, every error is one line, results are JSON too."""
+"""`quantlab vault …` as a user types it: nothing secret is an argument, errors are one line, results JSON too."""
 
 from __future__ import annotations
 

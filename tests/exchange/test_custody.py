@@ -87,13 +87,13 @@ async def by_watch(settings: Settings, **options: Any) -> dict[str, Any]:
 
 async def test_a_pass_unlocks_and_a_refusal_locks(settings: Settings, vault: Vault, venue: Venue) -> None:
     assert vault.key(LABEL).state == "locked"
-    row, seen = await by_hand(settings, vault)
+    row, _ = await by_hand(settings, vault)
     assert (row.state, row.audit, row.ip_restricted, row.address) == ("active", "passed", True, "203.0.113.7")
     venue.account.restrictions["enableWithdrawals"] = True
-    row, seen = await by_hand(settings, vault)
+    row, _ = await by_hand(settings, vault)
     assert row.state == "locked" and "enableWithdrawals" in row.state_why
     venue.account.restrictions["enableWithdrawals"] = False
-    row, seen = await by_hand(settings, vault)
+    row, _seen = await by_hand(settings, vault)
     assert row.state == "active" and row.state_why == ""
 
 
@@ -114,7 +114,9 @@ async def test_a_watch_locks_on_a_permission_that_was_gained(settings: Settings,
     venue.account.restrictions["enableSpotAndMarginTrading"] = True
     found = await by_watch(settings)
     assert "enableSpotAndMarginTrading was switched on" in found["alerts"][0]
-    assert "enableSpotAndMarginTrading was switched on" in (await by_watch(settings))["alerts"][0]  # it does not wear off
+    assert (
+        "enableSpotAndMarginTrading was switched on" in (await by_watch(settings))["alerts"][0]
+    )  # it does not wear off
     row, _ = await by_hand(settings, vault)  # whoever asks by hand means it
     assert row.state == "active" and (await by_watch(settings))["alerts"] == []
 

@@ -115,7 +115,7 @@ def test_where_orders_need_the_key_the_fleet_stands_still(plan_for: Callable[...
     with VenueChild(hours=2, speed=20) as venue, Running(plan_for(venue.url, watch)) as run:
         watch.alerts = ['key "A" is locked: enableWithdrawals']
         assert run.look()["state"] == "paused"
-        with pytest.raises(QuantlabError, match="stands still because of its key.*enableWithdrawals"):
+        with pytest.raises(QuantlabError, match=r"stands still because of its key.*enableWithdrawals"):
             send(run.home, "resume")
         watch.alerts = []
         assert run.look()["state"] == "paused"  # nobody resumes it but a person
