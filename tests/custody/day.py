@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,7 +24,7 @@ from quantlab.fleet.process import running
 from quantlab.lab.jupyter import environment as jupyter_environment
 from quantlab.venue.child import VenueChild
 from tests.custody.canaries import letters, pair, password
-from tests.custody.failing_exchange import failing_exchanges
+from tests.custody.failing_exchange import FAULTS, failing_exchanges
 from tests.custody.machine import Machine, Watch
 
 HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ class Day:
             f"API_BEARER_TOKEN={self.token}",
         )
         keys = machine.write_keys(self.first, self.second, self.third)
-        with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
+        with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
             watch = stack.enter_context(Watch(machine))
             clean = machine.environment()
             fast = VenueChild(hours=0.2, speed=None, keys=keys, environment=clean)
@@ -78,7 +78,7 @@ class Day:
             machine.venue = slow.url
             jupyter = stack.enter_context(self._jupyter())
             machine.quantlab("vault", "import-env", "--label", LABEL)
-            failing = pool.submit(self._fail)
+            failing = [pool.submit(self._fail, *faults) for faults in (FAULTS[:4], FAULTS[4:])]
             typing = pool.submit(self._type_in_a_terminal)
             self._run_a_while(fast.url)
             typing.result()
@@ -95,13 +95,13 @@ class Day:
         run = ("run", "--foreground", "--fleet", FLEET, "--run-id", "one", "--minutes", "5", "--no-report")
         self.machine.quantlab(*run, environment=self.machine.environment(QUANTLAB_VENUE_URL=venue))
 
-    def _fail(self) -> None:
+    def _fail(self, *faults: str) -> None:
         """Audits that fail in every way, with the loggers of all libraries at DEBUG."""
-        log = self.machine.seen / "debug" / "libraries.log"
-        log.parent.mkdir()
-        with failing_exchanges() as (urls, self.heard):
+        log = self.machine.seen / "debug" / f"libraries-{faults[0]}.log"
+        log.parent.mkdir(exist_ok=True)
+        with failing_exchanges(faults, self.heard) as urls:
             environment = self.machine.environment(QUANTLAB_TIMEOUT_SECONDS="1", PYTHONASYNCIODEBUG="1")
-            command = [sys.executable, str(HERE / "failing_audits.py"), str(log), *urls.values()]
+            command = [sys.executable, str(HERE / "failing_audits.py"), str(log), *urls]
             self.machine.run(command, environment=environment, name="failing-audits")
 
     def _type_in_a_terminal(self) -> None:
@@ -126,8 +126,8 @@ class Day:
         os.close(ours)
         self.machine.keep("terminal/transcript.txt", seen)
 
-    def _trade(self, pool: ThreadPoolExecutor, jupyter: str, failing: Future[None]) -> None:
-        """A fleet in the background; beside it a notebook, the server, the control socket and all that looks at keys."""
+    def _trade(self, pool: ThreadPoolExecutor, jupyter: str, failing: list[Future[None]]) -> None:
+        """A fleet in the background; beside it a notebook, the server, the control socket, and looks at keys."""
         machine = self.machine
         machine.quantlab(*RUN)
         session = pool.submit(self._use_a_notebook, jupyter)
@@ -135,25 +135,28 @@ class Day:
         self._ask_the_engine()
         self._look_at_keys()
         server.result()
-        failing.result()
+        machine.quantlab("report", "one")
+        for done in failing:
+            done.result()
         machine.quantlab("vault", "audit")  # what a failed audit locked is open again
         session.result()
 
     def _lose_a_key(self, pool: ThreadPoolExecutor, venue: str) -> None:
         """A kill -9 and a restart, a rotation, a new password, the emergency."""
         machine = self.machine
+        wal = machine.home / "quantlab.sqlite-wal"
+        _until(lambda: wal.stat().st_size > 0)  # the audit emptied it; the next order fills it
         machine.keep_database("running")
         engine = running(machine.home)
         assert engine is not None
         os.kill(engine.pid, signal.SIGKILL)
         machine.keep_database("killed")
-        beside = [pool.submit(self._papermill), pool.submit(machine.quantlab, "report", "one")]
+        papermill = pool.submit(self._papermill)
         machine.quantlab(*RUN)  # resumes
         pair = f"{self.third.api_key}\n{self.third.secret}\n"
         machine.quantlab("vault", "rotate", LABEL, "--stdin", "--json", stdin=pair)
         machine.keep_database("rotated")
-        for done in beside:
-            done.result()  # papermill's kernel reads the password that is there when it starts
+        papermill.result()  # its kernel reads the password that is there when it starts
         machine.quantlab("vault", "passwd", "--generate", "--json")
         self._learn_the_new_password()
         machine.keep_database("password-changed")
@@ -206,7 +209,7 @@ class Day:
             "token-in-address": (f"GET /v1/fleet?token={self.token}", host),
             "token-in-path": (f"GET /v1/{self.token}", host, told),
             "command": (f"POST /v1/fleet/{self.first.secret}", host, mine, f'{{"secret": "{self.first.secret}"}}'),
-            "malformed": ("POST /v1/fleet/pause", host, mine, '{"VAULT_PASSWORD": '),
+            "malformed": ("POST /v1/fleet/resume", host, mine, '{"VAULT_PASSWORD": '),
             "not-found": ("GET /nothing", host, mine),
             "method": ("DELETE /v1/fleet", host, mine),
             "preflight": ("OPTIONS /v1/fleet", host, "Origin: http://localhost:3000", f"{_CORS}-Method: GET"),
@@ -331,6 +334,13 @@ def _read_until(terminal: int, words: str | None, timeout_s: float = 40) -> byte
             break
         seen += piece
     return seen
+
+
+def _until(is_so: Callable[[], bool], timeout_s: float = 40) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
 
 
 def _cores_wanted() -> None:

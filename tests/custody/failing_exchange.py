@@ -6,10 +6,10 @@ import json
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-FAULTS = ("-2015", "-1022", "502", "silence", "dropped", "half")
+FAULTS = ("-2015", "-1022", "502", "half", "silence", "dropped")
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -54,14 +54,13 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def failing_exchanges(faults: tuple[str, ...] = FAULTS) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """(fault → address, what signed requests were heard)."""
-    heard: list[str] = []
+def failing_exchanges(faults: Sequence[str], heard: list[str]) -> Iterator[list[str]]:
+    """The address of one exchange for each of `faults`; the signed requests they get are put into `heard`."""
     servers = [_Server(fault, heard) for fault in faults]
     try:
         for server in servers:
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield {server.fault: f"http://127.0.0.1:{server.server_address[1]}" for server in servers}, heard
+        yield [f"http://127.0.0.1:{server.server_address[1]}" for server in servers]
     finally:
         for server in servers:
             server.over.set()

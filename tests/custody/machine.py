@@ -122,8 +122,8 @@ class Watch:
 
     _ROLES: ClassVar = {
         "ipykernel": "kernel", "jupyterlab": "JupyterLab", "papermill": "papermill", "quantlab.report": "report",
-        "quantlab venue": "venue", "quantlab run": "engine", "quantlab serve": "server", "quantlab vault": "vault",
-        "quantlab preflight": "pre-flight", "quantlab panic": "panic", "quantlab lab": "lab",
+        "quantlab report": "report", "quantlab venue": "venue", "quantlab run": "engine", "quantlab serve": "server",
+        "quantlab vault": "vault", "quantlab preflight": "pre-flight", "quantlab panic": "panic",
     }  # fmt: skip
 
     def __init__(self, machine: Machine) -> None:

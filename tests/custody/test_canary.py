@@ -104,7 +104,7 @@ def test_it_was_a_whole_day(day: Day) -> None:
     assert day.saved in (200, 201), "JupyterLab took the notebook: it holds no secret"
     signed = [request for request in day.heard if "signature=" in request]
     assert signed and all(day.first.api_key in request or day.second.api_key in request for request in signed)
-    assert {"engine", "venue", "server", "kernel", "JupyterLab", "papermill", "vault"} <= day.roles
+    assert {"engine", "venue", "server", "kernel", "JupyterLab", "papermill", "report", "vault"} <= day.roles
     if os.geteuid() != 0:
         assert {"kernel", "papermill", "JupyterLab"}.isdisjoint(day.closed), "these are open to their user"
     else:
@@ -161,8 +161,8 @@ def test_the_kinds_of_the_day(swept: Swept) -> None:
 
 @pytest.fixture(scope="module")
 def planted(swept: Swept, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[str, str]]]:
-    """Kind → {(planted form, form that the sweep names)}, after a leak was planted into a copy of an artefact. Each form
-    has a value of its own, so that what is found tells in which form it stood."""
+    """Kind → {(planted form, form that the sweep names)}, after a leak was planted into a copy of an artefact. Each
+    form has a value of its own, so that what is found tells in which form it stood."""
     base = tmp_path_factory.mktemp("planted")
     found = {}
     for number, (kind, row) in enumerate(KINDS.items()):
@@ -192,9 +192,10 @@ def test_a_leak_in_a_running_process_is_found(form: str) -> None:
     """The kernel's own view of a process, not a copy of it."""
     leak = FORMS[form].write(PLANTED[form])
     for environment, arguments, file in (({"X": leak}, [], "environ"), ({}, [leak], "cmdline")):
-        command = [sys.executable, "-c", "import sys; sys.stdin.read()", *arguments]
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
+        command = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()", *arguments]
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
+            assert process.stdout is not None and process.stdout.readline() == b"up\n"
             shown = Place("process", Path(f"/proc/{process.pid}/{file}"), "a process", named=False)
             assert {one.secret for one in sweep(PLANTED, [shown])} == {form}
         finally:
