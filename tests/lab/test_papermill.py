@@ -64,6 +64,7 @@ def test_harmless_parameters_run_and_are_kept(lab: Path) -> None:
         ("x", f"https://h/?timestamp=1&signature={'0123456789abcdef' * 4}", "the signature of a request"),
         ("api_secret", "tiny", "by its name"),
     ],
+    ids=["known", "a key", "a signature", "by name"],  # never the value: it is drawn anew in each process
 )
 def test_a_secret_is_refused_before_anything_is_written(lab: Path, name: str, value: str, words: str) -> None:
     with pytest.raises(Refused, match=f'parameter "{name}" is .*{words}') as refused:
