@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -21,6 +22,9 @@ MASK = "[redacted]"
 _SHORTEST = 8
 #: Longest first, so that no form hides a part of another. Replaced as a whole, never changed: readers take no lock.
 _forms: tuple[str, ...] = ()
+#: What was registered, so that it costs nothing to register it again: a vault does, at each reading.
+_known: set[str] = set()
+_registering = threading.Lock()
 #: A match never takes a quote or a backslash along: JSON and Python literals stay what they are.
 _LOOKS_SECRET = re.compile(
     r"(?P<name>\bsignature=|['\"]signature['\"]:\s*['\"]|(?i:X-MBX-APIKEY)['\"]?\s*[:=]\s*['\"]?|\bBearer\s+)"
@@ -33,7 +37,7 @@ _LOOKS_SECRET = re.compile(
 def register_secret(value: str) -> None:
     """Keep `value` out of every text from now on, in raw, base64, hex, URL and JSON form."""
     global _forms
-    if len(value) < _SHORTEST:
+    if len(value) < _SHORTEST or (value in _known and value in _forms):
         return
     raw = value.encode(errors="surrogateescape")  # what a shell may hold is not always UTF-8
     forms = {
@@ -47,7 +51,9 @@ def register_secret(value: str) -> None:
         base64.b64encode(raw).decode().rstrip("="),
         base64.urlsafe_b64encode(raw).decode().rstrip("="),
     }
-    _forms = tuple(sorted(forms.union(_forms), key=lambda form: (-len(form), form)))
+    with _registering:  # two at once must not forget each other's
+        _forms = tuple(sorted(forms.union(_forms), key=lambda form: (-len(form), form)))
+        _known.add(str(value))
 
 
 def redact(text: str) -> str:
