@@ -480,7 +480,7 @@ def files(life: Life, stage: str) -> Iterator[Mutation]:
 
 
 #: How many of the largest families are tried by default; the campaign tries all.
-SOME = {"columns": 650, "columns while the password is changed": 200}
+SOME = {"columns": 420, "columns while the password is changed": 120, "handovers": 90, "files": 200, "swaps": 200}
 FAMILIES: dict[str, tuple[str, Callable[[Life, str], Iterator[Mutation]]]] = {
     "columns": ("audited", functools.partial(columns, each=4)),
     "columns while the password is changed": ("changing", functools.partial(columns, each=1)),

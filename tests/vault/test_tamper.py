@@ -138,7 +138,7 @@ def test_no_mutation_of_any_column_yields_a_wrong_secret(
 
 def test_more_than_a_thousand_are_tried(life: Life) -> None:
     tried = {name: SOME.get(name, len(list(mutations(life, stage)))) for name, (stage, mutations) in FAMILIES.items()}
-    assert sum(tried.values()) >= 1_800, tried
+    assert sum(tried.values()) >= 1_400, tried
 
 
 def test_the_full_way_refuses_the_same(life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
