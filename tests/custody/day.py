@@ -187,14 +187,14 @@ class Day:
         """Serve the API, ask it everything politely and otherwise, and crash it: no core is left."""
         log = self.machine.seen / "server" / "serve.log"
         log.parent.mkdir()
-        port = _free_port()
+        port = free_port()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "quantlab", "serve", "--port", str(port)],
                 cwd=self.machine.root, env=self.machine.environment(), stdout=output, stderr=output,
                 preexec_fn=_cores_wanted,
             )  # fmt: skip
-        _until_listening(port, process)
+        until_listening(port, process)
         host = f"Host: 127.0.0.1:{port}"
         own = (self.machine.home / "api-token").read_text().strip()
         self.secrets["the server's own token"] = own
@@ -267,7 +267,7 @@ class Day:
     @contextmanager
     def _jupyter(self) -> Iterator[str]:
         """JupyterLab as `quantlab lab` starts it."""
-        port = _free_port()
+        port = free_port()
         machine = self.machine
         given = jupyter_environment(machine.environment(), machine.root, _JUPYTER_TOKEN)
         log = machine.seen / "jupyter" / "server.log"
@@ -292,13 +292,11 @@ class Day:
             environment=environment, name="session",
         )  # fmt: skip
         content = json.loads(executed.read_text())
-        _until_listening(int(jupyter.rpartition(":")[2]))
+        until_listening(int(jupyter.rpartition(":")[2]))
         model = {"type": "notebook", "format": "json", "content": content}
         self.saved = self._tell_jupyter(jupyter, "PUT", "contents/notebooks/day.ipynb", model)
         self._tell_jupyter(jupyter, "POST", "contents/notebooks/day.ipynb/checkpoints", None)
         self._tell_jupyter(jupyter, "GET", "contents/notebooks/day.ipynb", None)
-        for path in sorted((machine.user / ".local/share/jupyter/runtime").iterdir()):
-            machine.keep(f"runtime/{path.name}", path.read_bytes())
 
     def _tell_jupyter(self, jupyter: str, method: str, path: str, model: Any) -> int:
         request = urllib.request.Request(
@@ -347,14 +345,14 @@ def _cores_wanted() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
 
 
-def _until_listening(port: int, process: subprocess.Popen[bytes] | None = None, timeout_s: float = 40) -> None:
+def until_listening(port: int, process: subprocess.Popen[bytes] | None = None, timeout_s: float = 40) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         try:

@@ -5,6 +5,7 @@ Beside it, and never swept, lies the exchange's own copy of the keys.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,11 @@ from tests.custody.canaries import Pair
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _NOT_HANDED_ON = ("QUANTLAB_", "BINANCE_", "API_", "VAULT_", "PYTEST_", "JUPYTER", "IPYTHON", "XDG_", "HIST")
+
+
+def plain_environment() -> dict[str, str]:
+    """What any program needs of the environment of the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
 
 
 class Machine:
@@ -43,10 +49,9 @@ class Machine:
         self._lock = threading.Lock()
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Nothing of the environment of the tests but what any program needs; the market's address."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
+        """A shell's on this machine, with the market's address."""
         ours = {"HOME": str(self.user), "TMPDIR": str(self.temp), "QUANTLAB_MARKET": "replay"}
-        return clean | ours | {"QUANTLAB_ROOT": str(self.root), "QUANTLAB_VENUE_URL": self.venue} | more
+        return plain_environment() | ours | {"QUANTLAB_ROOT": str(self.root), "QUANTLAB_VENUE_URL": self.venue} | more
 
     def write_env(self, *lines: str) -> None:
         path = self.root / ".env"
@@ -115,7 +120,8 @@ class Machine:
 
 
 class Watch:
-    """Sees every process of a machine while it lives, and keeps its environment and arguments as files.
+    """Sees every process of a machine while it lives, and keeps its environment and arguments as files; Jupyter's
+    connection files too, which are gone when their kernel is.
 
     `roles` are the programs that were seen; `closed` those whose environment no one may read but root.
     """
@@ -150,6 +156,12 @@ class Watch:
             self.look()
 
     def look(self) -> None:
+        runtime = self._machine.user / ".local" / "share" / "jupyter" / "runtime"
+        for path in (*runtime.glob("*.json"), *self._machine.temp.glob("*.json")):
+            with contextlib.suppress(FileNotFoundError):
+                kind = "jpserver" if path.name.startswith("jpserver") else f"kernel-{path.stem}"
+                if content := path.read_bytes():
+                    self._machine.keep(f"runtime/{kind}.json", content)
         for folder in Path("/proc").glob("[0-9]*"):
             if int(folder.name) == os.getpid():
                 continue

@@ -26,6 +26,8 @@ def attempt(name, value):
 CELLS = [
     "from quantlab import Workbench\nlab = Workbench.open()\nlab",
     "lab.settings, repr(lab.settings), str(vars(lab.settings))",
+    "import logging\nlogging.basicConfig(filename='debug.log', level=logging.DEBUG)\n"
+    "logging.getLogger('ccxt').setLevel(logging.DEBUG); logging.getLogger('aiohttp').setLevel(logging.DEBUG)",
     "lab.spreads(books=2).head(3)",
     "lab.vault()",
     "lab.keys()",
