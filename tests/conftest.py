@@ -36,6 +36,7 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("QUANTLAB_ROOT", str(root))
     monkeypatch.setenv("QUANTLAB_HOME", str(root / ".quantlab"))
     monkeypatch.setenv("XDG_STATE_HOME", str(root / "state"))  # the vault's anchor
+    monkeypatch.setattr("quantlab.redact._forms", ())  # else each text would be searched for every test's secrets
 
 
 @pytest.fixture
