@@ -89,9 +89,10 @@ def keep_password(chosen: Settings, secret: str, *, keyring: bool, generated: bo
 def change_password(chosen: Settings, vault: Vault, secret: str, *, keyring: bool, generated: bool) -> dict[str, Any]:
     """Both phases, and the new password's home between them: whenever this is cut short, old or new opens."""
     epoch_before = {row.path for row in known_backups(chosen.home)}
-    vault.begin_password_change(secret)
-    where = keep_password(chosen, secret, keyring=keyring, generated=generated)
-    erased = vault.finish_password_change()
+    with vault.alone():  # another one in between would leave its password in the vault and this one where it is kept
+        vault.begin_password_change(secret)
+        where = keep_password(chosen, secret, keyring=keyring, generated=generated)
+        erased = vault.finish_password_change()
     return {"password": where, "erased": erased, "old_copies": sorted(epoch_before)}
 
 

@@ -224,7 +224,9 @@ class Vault:
     def record_audit(self, label: str, seen: Seen) -> KeyRow:
         """Keep what an audit found. Refusals lock the key; an audit that passed unlocks it, unless the key was locked
         after the audit looked."""
-        with self._changing("key audited", self.key(label).label, status=seen.status, refusals=seen.refusals) as removed:
+        with self._changing(
+            "key audited", self.key(label).label, status=seen.status, refusals=seen.refusals
+        ) as removed:
             old = self._holding(label)
             row = after_audit(old, seen)
             if row.state == "active" and old.state == "locked" and seen.checked_ms < old.state_ms:
@@ -248,6 +250,13 @@ class Vault:
         self._load()
 
     # -- the password -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process changes the vault inside, so that both phases and what lies between them are one; reading
+        and revoking go on. Raises QuantlabError when another does so for 30 s."""
+        with self._store.alone():
+            yield
 
     def begin_password_change(self, password: str) -> None:
         """First phase: the vault opens with the old and with the new password, each with a data key of its own.

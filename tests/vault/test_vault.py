@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from quantlab.cli.custody import change_password
 from quantlab.ledger.keys import KeyStore
 from quantlab.model.errors import ConfigurationError, NotFound, QuantlabError, Refused
+from quantlab.settings import load_settings
 from quantlab.vault import Credential, NoVault, RolledBack, Seen, Tampered, Vault, WrongPassword, has_vault, revoke
 from quantlab.vault import vault as vault_module
 from quantlab.vault.anchor import anchor_path, raise_anchor, read_anchor
@@ -373,6 +375,32 @@ def test_two_processes_that_add_keys_lose_none(home: Path) -> None:
         assert len({row.id for row in vault.rows}) == 24
         for row in vault.rows:
             assert signs(vault, row.label, pair(row.label))
+
+
+def _change_password(home: Path, opened: Any, new: str) -> None:
+    chosen = load_settings(home, environ={"QUANTLAB_HOME": str(home)})
+    with Vault.open(home, PASSWORD) as vault:
+        opened.wait(30)
+        try:
+            change_password(chosen, vault, new, keyring=False, generated=True)
+        except QuantlabError as error:
+            raise SystemExit(3 if "was changed meanwhile" in str(error) else 1) from None
+
+
+def test_of_two_processes_that_change_the_password_one_does_and_keeps_its_own(home: Path, vault: Vault) -> None:
+    vault.add("key", pair(1), "mainnet", seen=PASSED)
+    for _ in range(5):
+        (home / ".env").write_text(f"VAULT_PASSWORD={PASSWORD}\n")
+        (home / ".env").chmod(0o600)
+        opened = multiprocessing.get_context("fork").Barrier(2)
+        codes = in_processes(_change_password, *((home, opened, f"{NEW_PASSWORD}-{n}") for n in range(2)))
+        assert sorted(codes, key=str) == [0, 3]
+        kept = load_settings(home, environ={}).vault_password
+        assert kept is not None
+        with Vault.open(home, kept.get_secret_value()) as again:
+            assert signs(again, "key", pair(1))
+            again.begin_password_change(PASSWORD)
+            again.finish_password_change()
 
 
 def _create(home: Path, password: str) -> None:
