@@ -205,6 +205,8 @@ def print_status(answer: dict[str, Any]) -> None:
             bot["note"],
         )
     console.print(table)
+    for line in (answer.get("keys") or {}).get("alerts", ()):
+        console.print(f"KEY: {line}", highlight=False, markup=False)
 
 
 def stop(*, kill: bool) -> dict[str, Any]:
