@@ -53,7 +53,8 @@ def header(
     ]
     if status["progress"] is not None:
         facts.append(_progress(status["progress"]))
-    return _framed(banner, state, facts)
+    alerts = (status.get("keys") or {}).get("alerts", ())
+    return _framed(banner, state, facts) + "".join(message(f"Key: {line}", error=True) for line in alerts)
 
 
 def _result(bots: Sequence[Mapping[str, Any]]) -> list[str]:
