@@ -118,9 +118,10 @@ def secrets_in(text: str, *, known: bool = True) -> Iterator[Sighting]:
 
 #: What stands behind a name is a secret and not a word about one.
 _TELLING = re.compile(r"(?=[^\s'\"&,\\]*[0-9])[A-Za-z0-9+/=_.~%-]{16}")
-#: A key and a secret joined by a slash have 129 characters; a longer run of base64 is some other thing's body.
-_LONGEST_BESIDE = 140
-_ENCODED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+#: A key and a secret joined by a slash have 129 characters; a longer run of base64 is some other thing's body, or a
+#: sealed token of the vault: its least, a wrapped key, has 140.
+_LONGEST_BESIDE = 139
+_ENCODED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_")
 
 
 def _kind(found: re.Match[str]) -> SecretKind:

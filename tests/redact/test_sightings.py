@@ -8,6 +8,7 @@ import secrets
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from quantlab import redact as module
 from quantlab.redact import SecretKind, register_secret, secrets_in, secrets_in_notebook, secrets_in_text
@@ -55,6 +56,18 @@ def test_no_picture_is_taken_for_a_key() -> None:
         "cells": [{"outputs": [{"data": {"image/png": base64.encodebytes(secrets.token_bytes(90_000)).decode()}}]}]
     }
     assert list(secrets_in_notebook(picture)) == []
+
+
+def test_no_sealed_token_is_taken_for_a_key() -> None:
+    """The vault's tokens are base64 as URLs have it, with "-" and "_"; a run of just 64 letters and digits may stand in
+    one. What seals it is on disk, in backups, and in what a curious cell shows."""
+    for plain in (secrets.token_bytes(32), secrets.token_bytes(500)):
+        token = Fernet(Fernet.generate_key()).encrypt(base64.urlsafe_b64encode(plain)).decode()
+        for at in range(1, len(token) - 66, 7):
+            unlucky = f"{token[:at]}_{KEY}-{token[at + 66 :]}"
+            assert list(secrets_in(f"wrapped_key='{unlucky}', handover=None")) == []
+    for text in (f"my-key_{KEY}", f"{KEY}_{OTHER}", f"backup-{KEY}.txt", f"{KEY}-{OTHER}"):
+        assert list(secrets_in(text)), "control: a key with few words beside it"
 
 
 @pytest.mark.parametrize(
