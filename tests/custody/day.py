@@ -30,7 +30,7 @@ from tests.custody.machine import Machine, Watch
 HERE = Path(__file__).parent
 FLEET = "notebooks/fleet.toml"
 LABEL = "Paper Trading"
-RUN = ("run", "--fleet", FLEET, "--run-id", "two", "--speed", "30", "--no-report", "--json")
+RUN = ("run", "--fleet", FLEET, "--run-id", "two", "--speed", "10", "--no-report", "--json")
 _JUPYTER_TOKEN = "t0ken-of-this-day"
 _CORS = "Access-Control-Request"
 
@@ -70,7 +70,7 @@ class Day:
             watch = stack.enter_context(Watch(machine))
             clean = machine.environment()
             fast = VenueChild(hours=0.2, speed=None, keys=keys, environment=clean)
-            slow = VenueChild(hours=3, speed=30.0, keys=keys, environment=clean)
+            slow = VenueChild(hours=1, speed=10.0, keys=keys, environment=clean)
             for started in (pool.submit(fast.start), pool.submit(slow.start)):
                 started.result()
             stack.callback(fast.close)

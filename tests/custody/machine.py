@@ -152,7 +152,7 @@ class Watch:
         self._thread.join()
 
     def _follow(self) -> None:
-        while not self._end.wait(0.1):
+        while not self._end.wait(0.2):
             self.look()
 
     def look(self) -> None:
