@@ -11,7 +11,6 @@ import platform
 import re
 import secrets
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,8 @@ import msgspec
 from quantlab.ledger.keys import KeyRow, KeyStore, UseRow, VaultRow
 from quantlab.model.errors import ConfigurationError, NotFound, QuantlabError, Refused
 from quantlab.model.protocols import Signer
-from quantlab.vault.anchor import raise_anchor, read_anchor
-from quantlab.vault.binding import check_all, check_headers, seal_key, seal_manifest
+from quantlab.vault.anchor import read_anchor
+from quantlab.vault.binding import check_headers, seal_key
 from quantlab.vault.credentials import Credential
 from quantlab.vault.errors import NoVault, RolledBack, Tampered, WrongPassword
 from quantlab.vault.header import Unlocked, digest, make_header, rewrapped, unlock
@@ -30,23 +29,14 @@ from quantlab.vault.kdf import DEFAULT_ITERATIONS, Parameters
 from quantlab.vault.locked import open_store
 from quantlab.vault.password import check_strength
 from quantlab.vault.rows import Environment, Seen, after_audit, check_label, check_words, find_key, in_state
+from quantlab.vault.sealed import Sealed, wall_ms
 from quantlab.vault.sealing import Sealer
 
 VENUE = "binance"
 
 
-class Vault:
+class Vault(Sealed):
     """An unlocked vault. Use it as a context manager; nothing secret is in its `repr`."""
-
-    def __init__(self, store: KeyStore, epochs: dict[int, Sealer]) -> None:
-        self._store = store
-        self._epochs = epochs
-        self._credentials: dict[int, Credential] = {}
-        self._headers: list[VaultRow] = []
-        self._pending: str | None = None  # the verifier of the header whose change of password is ours to finish
-        self.rows: tuple[KeyRow, ...] = ()
-        self.generation = 0
-        self.vault_id = ""
 
     # -- opening ----------------------------------------------------------------------------------------------------
 
@@ -64,7 +54,7 @@ class Vault:
         except Tampered:
             raise ConfigurationError(f"{iterations} iterations are too few or too many: take 600000") from None
         data = Sealer.fresh()
-        now_ms = _now_ms()
+        now_ms = wall_ms()
         header = make_header(
             password, data, vault_id=secrets.token_hex(8), epoch=1, parameters=parameters, now_ms=now_ms
         )
@@ -118,24 +108,6 @@ class Vault:
             store.close()
             raise
 
-    def __enter__(self) -> Vault:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Forget the keys. Python cannot overwrite its strings: what was in memory may stay until it is reused."""
-        self._epochs.clear()
-        self._credentials.clear()
-        self._store.close()
-
-    def __repr__(self) -> str:
-        return f"Vault({self.vault_id}, generation {self.generation}, {len(self._credentials)} keys)"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a vault is not pickled")
-
     # -- looking ----------------------------------------------------------------------------------------------------
 
     def key(self, label: str) -> KeyRow:
@@ -163,7 +135,7 @@ class Vault:
                 raise Refused(f'key "{row.label}" is locked: {row.state_why}. `quantlab vault audit` tries it again')
             use = UseRow(
                 key_id=row.id,
-                opened_ms=_now_ms(),
+                opened_ms=wall_ms(),
                 machine=platform.node(),
                 pid=os.getpid(),
                 program=_program(),
@@ -194,7 +166,7 @@ class Vault:
         check_label(label)
         with self._changing("key added", label, environment=environment, fingerprint=credential.fingerprint):
             self._check_new(label, credential)
-            now_ms = _now_ms()
+            now_ms = wall_ms()
             row = after_audit(self._new_row(label, credential, environment, 1, now_ms, notes), seen)
             self._put([(row, credential)])
         return self._read_back(row, credential)
@@ -208,7 +180,7 @@ class Vault:
         with self._changing("key rotated", old.label, old=old.fingerprint, new=credential.fingerprint) as removed:
             old = self.key(label)
             self._check_new(None if old.holds_secret else old.label, credential)
-            now_ms = _now_ms()
+            now_ms = wall_ms()
             row = after_audit(
                 self._new_row(old.label, credential, old.environment, old.generation + 1, now_ms, old.notes), seen
             )
@@ -238,7 +210,7 @@ class Vault:
         """Keep a key from being used until an audit passes."""
         with self._changing("key locked", self.key(label).label, why=why) as removed:
             old = self._holding(label)
-            self._reseal(in_state(old, "locked", why, _now_ms()), removed)
+            self._reseal(in_state(old, "locked", why, wall_ms()), removed)
         return self.key(old.fingerprint)
 
     def note(self, label: str, notes: str) -> None:
@@ -273,7 +245,7 @@ class Vault:
             vault_id=self.vault_id,
             epoch=current.epoch + 1,
             parameters=Parameters.fresh(),
-            now_ms=_now_ms(),
+            now_ms=wall_ms(),
         )
         with self._changing("password change begun") as removed:
             for old in self._headers[1:]:  # one that was cut short
@@ -303,7 +275,7 @@ class Vault:
                 if self._pending not in (None, new.verifier):
                     raise Refused("another change of the password was begun meanwhile: nothing was finished here")
                 removed += [*self._drop(old), new.handover or ""]
-                self._store.put(msgspec.structs.replace(new, state="current", handover=None, changed_ms=_now_ms()))
+                self._store.put(msgspec.structs.replace(new, state="current", handover=None, changed_ms=wall_ms()))
                 self._put([])
         self._pending = None
         return self._clean
@@ -318,86 +290,6 @@ class Vault:
                 removed += [now.verifier, now.wrapped_key]
                 self._store.put(msgspec.structs.replace(row, manifest=now.manifest, generation=now.generation))
                 self._put([])
-
-    # -- how a change is made ---------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _changing(self, kind: str, label: str | None = None, **detail: object) -> Iterator[list[str]]:
-        """One change: alone, on a state read and checked inside its transaction, erased afterwards what it removed."""
-        removed: list[str] = []
-        with self._store.alone():
-            with self._store.transaction():
-                self._load()
-                yield removed
-                self._store.log(_now_ms(), kind, label, **detail)
-            self._after(removed)
-
-    def _drop(self, header: VaultRow) -> list[str]:
-        """Forget an epoch. Returns what has to be gone from the files afterwards."""
-        tokens = [header.verifier, header.wrapped_key, header.manifest, *self._store.documents(header.epoch).values()]
-        self._store.drop_epoch(header.epoch)
-        return tokens if header.handover is None else [*tokens, header.handover]
-
-    def _reseal(self, row: KeyRow, removed: list[str]) -> None:
-        """Write a row whose secret stays."""
-        removed += self._tokens(row.id)
-        self._put([(row, self._credentials[row.id])])
-
-    def _put(self, changes: Sequence[tuple[KeyRow, Credential | None]]) -> None:
-        """Write rows with their documents (None: the secret goes), and manifests of the next generation."""
-        for row, credential in changes:
-            self._store.put(row)
-            if credential is None:
-                self._store.drop_documents([row.id])
-            else:
-                for epoch, data in self._epochs.items():
-                    self._store.put_document(row.id, epoch, seal_key(row, credential, epoch, data))
-        revoked = [row.id for row in self._store.key_rows() if not row.holds_secret]
-        self._store.drop_documents(revoked)
-        headers = [header for header in self._store.headers() if header.epoch in self._epochs]
-        tokens = {header.epoch: self._store.documents(header.epoch) for header in headers}
-        self._write(headers, self._store.key_rows(), tokens, self.generation + 1)
-
-    def _write(
-        self, headers: Sequence[VaultRow], rows: Sequence[KeyRow], tokens: dict[int, dict[int, str]], generation: int
-    ) -> None:
-        for header in headers:
-            numbered = msgspec.structs.replace(header, generation=generation)
-            manifest = seal_manifest(numbered, rows, tokens[header.epoch], self._epochs[header.epoch])
-            self._store.put(msgspec.structs.replace(numbered, manifest=manifest))
-
-    def _after(self, removed: Sequence[str] = ()) -> None:
-        """After a commit: read it back and check it, move the anchor, erase what was removed."""
-        self._load()
-        try:
-            self._remember()
-        finally:
-            self._clean = self._store.scrub(removed)
-
-    def _remember(self) -> None:
-        raise_anchor(self.vault_id, self.generation, tuple(digest(row) for row in self._headers))
-
-    def _load(self) -> None:
-        """Read everything anew and check that it belongs together."""
-        known = read_anchor(self.vault_id)  # before the rows: what is read after it is not older
-        with self._store.snapshot():
-            headers, rows = self._store.headers(), self._store.key_rows()
-            tokens = {header.epoch: self._store.documents(header.epoch) for header in headers}
-        if not headers:
-            raise Tampered("the vault's header was removed outside quantlab: restore the vault from a backup")
-        check_headers(headers)
-        epochs = {header.epoch: self._epochs[header.epoch] for header in headers if header.epoch in self._epochs}
-        if not epochs:
-            raise QuantlabError("the vault's password was changed meanwhile: open it again with the new one")
-        current, pending = headers[0], headers[-1]
-        if pending.handover is not None and current.epoch in epochs:
-            # While the password is being changed who has the old one works with both, so that no change is missed.
-            epochs[pending.epoch] = epochs[current.epoch].unwrap(pending.handover, "the vault's header")
-        ours = [header for header in headers if header.epoch in epochs]
-        for header in ours:
-            credentials = check_all(header, rows, tokens[header.epoch], epochs[header.epoch], known)
-        self._credentials, self._epochs, self._headers = credentials, epochs, headers
-        self.rows, self.generation = tuple(rows), ours[0].generation
 
     def _check_new(self, label: str | None, credential: Credential) -> None:
         if credential.fingerprint in read_anchor(self.vault_id).revoked:
@@ -444,11 +336,6 @@ class Vault:
             raise QuantlabError(f'key "{row.label}" did not come back from the database as it went in: add it again')
         return found
 
-    def _tokens(self, key_id: int) -> list[str]:
-        return [tokens[key_id] for epoch in self._epochs if key_id in (tokens := self._store.documents(epoch))]
-
-    _clean = True
-
 
 def _unlock_any(headers: Sequence[VaultRow], password: str) -> Unlocked:
     """The header that the password opens, the current one first."""
@@ -474,7 +361,3 @@ def _program() -> str:
     """The command, without its arguments: those may be anything."""
     verb = next((word for word in sys.argv[1:2] if re.fullmatch(r"[a-z]{2,16}", word)), "")
     return f"{Path(sys.argv[0]).name} {verb}".strip()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

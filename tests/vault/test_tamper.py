@@ -18,6 +18,7 @@ from quantlab.ledger.database import FILE_NAME
 from quantlab.ledger.keys import KeyRow, VaultRow
 from quantlab.model.errors import QuantlabError
 from quantlab.vault import Credential, RolledBack, Tampered, Vault
+from quantlab.vault import sealed as sealed_module
 from quantlab.vault import vault as vault_module
 from quantlab.vault.anchor import Anchor
 from quantlab.vault.kdf import FLOOR_ITERATIONS, Parameters
@@ -191,7 +192,7 @@ def test_control_a_vault_that_compares_nothing_gives_wrong_secrets(
     execute(home, statement)
     with anchored(home):
         assert judge(home) != "harmless"
-        monkeypatch.setattr(vault_module, "check_all", _trusting)
+        monkeypatch.setattr(sealed_module, "check_all", _trusting)
         with pytest.raises(AssertionError, match=wrong):
             judge(home)
 

@@ -18,7 +18,7 @@ from quantlab.ledger.keys import KeyStore
 from quantlab.model.errors import ConfigurationError, NotFound, QuantlabError, Refused
 from quantlab.settings import load_settings
 from quantlab.vault import Credential, NoVault, RolledBack, Seen, Tampered, Vault, WrongPassword, has_vault, revoke
-from quantlab.vault import vault as vault_module
+from quantlab.vault import sealed as sealed_module
 from quantlab.vault.anchor import anchor_path, raise_anchor, read_anchor
 from quantlab.vault.kdf import DEFAULT_ITERATIONS, FLOOR_ITERATIONS, Parameters
 from quantlab.vault.rows import after_audit
@@ -62,7 +62,7 @@ def test_a_wrong_password_is_said_at_once_and_nothing_is_decrypted(
         raise AssertionError("a document was opened")
 
     with monkeypatch.context() as patch:
-        patch.setattr(vault_module, "check_all", never)
+        patch.setattr(sealed_module, "check_all", never)
         with pytest.raises(WrongPassword, match="nothing was decrypted"):
             Vault.open(home, PASSWORD + "x")
         with pytest.raises(AssertionError, match="was opened"):  # control: the right one goes on to the documents
@@ -701,7 +701,7 @@ def test_a_wrong_password_is_not_called_tampering_after_a_crash_before_the_ancho
     vault.begin_password_change(NEW_PASSWORD)
     vault.finish_password_change()
     with monkeypatch.context() as patch:
-        patch.setattr(vault_module, "raise_anchor", crash)
+        patch.setattr(sealed_module, "raise_anchor", crash)
         with pytest.raises(KeyboardInterrupt):
             vault.begin_password_change(PASSWORD)
         with pytest.raises(KeyboardInterrupt):
