@@ -24,6 +24,7 @@ from quantlab.environment import scrubbed
 from quantlab.exchange.custody import Custodian
 from quantlab.fleet.control import send
 from quantlab.fleet.process import running
+from quantlab.ledger.raw import Raw
 from quantlab.model import QuantlabError
 from quantlab.settings import Settings, load_settings
 from quantlab.vault import Credential, has_vault, password
@@ -94,7 +95,7 @@ def _act(chosen: Settings, url: str, old: Credential, new: Credential, steps: li
         tell_engine(chosen.home)
     state = _keys(chosen)
     entries = {entry["fingerprint"]: entry for entry in inventory(chosen.home)}
-    home = b"".join(file.read_bytes() for file in chosen.home.glob("quantlab.sqlite*"))
+    home = b"".join(Raw(file).read() for file in chosen.home.glob("quantlab.sqlite*"))
     return {
         "the engine heard of it": engine_knew,
         "the old key is dead at the exchange": dead,
