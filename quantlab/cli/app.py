@@ -238,9 +238,8 @@ def panic(
         return
     from quantlab.cli.panic import aloud
     from quantlab.cli.panic import panic as act
-    from quantlab.cli.runs import settings
 
-    emit(act(settings(), labels or None, aloud), as_json)
+    emit(act(labels or None, aloud), as_json)
 
 
 @app.command()

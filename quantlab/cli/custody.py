@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from quantlab.environment import hold_secrets
 from quantlab.ledger.keys import holds_keys
-from quantlab.model import QuantlabError, Refused
-from quantlab.settings import Settings
-from quantlab.vault import NoVault, Vault, password
+from quantlab.model import ConfigurationError, ExchangeUnreachable, QuantlabError, Refused
+from quantlab.settings import Settings, load_settings, parse_env, read_env
+from quantlab.vault import Vault, has_vault, password
 from quantlab.vault.backup import known_backups
-from quantlab.vault.envfile import put
+from quantlab.vault.envfile import put, take_out
 from quantlab.vault.intake import Intake, environment_of, pair_of, take_in
 from quantlab.vault.opening import open_vault
 
@@ -31,16 +34,15 @@ def import_pair(chosen: Settings, *, label: str | None = None) -> Intake | None:
     credential, environment = pair_of(chosen), environment_of(chosen)
     if credential is None or environment is None:
         return None
-    try:
+    if has_vault(chosen.home):
         vault = open_vault(chosen, prompt=password.ask)
-    except NoVault:
-        found = password.find_password(chosen, prompt=password.ask)
-        if found is None:
-            raise QuantlabError(
-                "the keys in .env are not encrypted: put VAULT_PASSWORD beside them, or type `quantlab vault init "
-                "--generate`"
-            ) from None
-        vault = Vault.create(chosen.home, found.password)
+    elif sys.stdin.isatty() or password.find_password(chosen) is not None:
+        vault, _ = make_vault(chosen)
+    else:
+        raise Refused(
+            "the keys in .env are not encrypted: put VAULT_PASSWORD beside them, or type `quantlab vault init "
+            "--generate`"
+        )
     with vault:
         return take_in(vault, credential, environment, Custodian(chosen).audit, chosen.root / ".env", label=label)
 
@@ -59,26 +61,70 @@ def keys_of_run(chosen: Settings, say: Callable[[str], object]) -> Any:
         if taken is not None:
             say(taken.line)
             if halts and taken.outcome in ("refused", "waiting"):
-                raise Refused(taken.line)
-        if not holds_keys(chosen.home, chosen.market):
-            return None
-        open_vault(chosen).close()  # a password that is missing or wrong is said now, not in an hour
-    except QuantlabError as error:
+                raise (Refused if taken.outcome == "refused" else ExchangeUnreachable)(taken.line)
+    except Exception as error:  # a keyring's plug-in, a lock that cannot be made: whatever it is, paper goes on
         if halts:
             raise
-        say(f"{error} (paper trading uses no key and goes on)")
+        say(f"{_words(error)} (paper trading uses no key and goes on)")
+    try:
+        if not holds_keys(chosen.home, chosen.market):
+            return None
+        open_vault(chosen, prompt=password.ask).close()  # a password that is missing is said now, not in an hour
+    except Exception as error:
+        if halts:
+            raise
+        say(f"the keys are not watched: {_words(error)} (paper trading uses no key and goes on)")
         return None
-    return KeyWatch(chosen, lambda: open_vault(chosen), interval_s=60 * chosen.audit_minutes, halts=halts)
+    return KeyWatch(chosen, lambda: _opened_now(chosen), interval_s=60 * chosen.audit_minutes, halts=halts)
+
+
+def make_vault(chosen: Settings, *, generate: bool = False, keyring: bool = False) -> tuple[Vault, str]:
+    """A new vault, and where its password is, in words. The password is kept before the vault is made, and one process
+    at a time does so: there is never a vault whose password nobody has.
+
+    Raises Refused where there is a vault, or a password that `generate` would replace.
+    """
+    chosen.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(chosen.home / "init.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if has_vault(chosen.home):
+            raise Refused("there is a vault here already: `quantlab vault list` shows it")
+        found = password.find_password(_fresh(chosen))
+        if found is not None and generate:
+            raise Refused(f"there is a password already, in {found.where}: `quantlab vault init` takes it")
+        if found is None and not generate and not sys.stdin.isatty():
+            raise ConfigurationError("no terminal to ask for a password: set VAULT_PASSWORD, or give --generate")
+        secret = found.password if found else password.generate() if generate else password.ask_twice()
+        password.check_strength(secret)
+        where = (
+            found.where if found and not keyring else keep_password(chosen, secret, keyring=keyring, generated=generate)
+        )
+        vault = Vault.create(chosen.home, secret)
+        hold_secrets({"VAULT_PASSWORD": secret})
+        return vault, where
+    finally:
+        os.close(descriptor)
 
 
 def keep_password(chosen: Settings, secret: str, *, keyring: bool, generated: bool) -> str:
-    """Keep a new password where it was asked for; returns where, in words. A typed one is kept by whoever typed it,
-    unless `.env` holds one already."""
-    if keyring:
-        password.keep_in_keyring(chosen.home, secret)
-        return "the keyring"
+    """Keep a new password where the old one was found, or where it was asked for, so that it is the one that is found
+    from now on; returns where, in words. Raises Refused where the old one would go on being found first."""
     env = chosen.root / ".env"
-    if generated or _is_in(env):
+    old = password.find_password(chosen)
+    in_env = _is_in(env)
+    if old is not None and old.where == password.THE_SETTING and not in_env:
+        raise Refused(
+            "VAULT_PASSWORD is exported in this shell and would go on being found first: unset it, then again"
+        )
+    if old is not None and old.where == password.A_CREDENTIAL:
+        raise Refused("a systemd credential holds the password and would go on being found first: take it out first")
+    if keyring or (old is not None and old.where == password.THE_KEYRING):
+        password.keep_in_keyring(chosen.home, secret)
+        if in_env:
+            take_out(env, ["VAULT_PASSWORD"], "in the keyring")
+        return password.THE_KEYRING
+    if generated or in_env:
         if not env.exists():
             os.close(os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         put(env, "VAULT_PASSWORD", secret)
@@ -88,12 +134,31 @@ def keep_password(chosen: Settings, secret: str, *, keyring: bool, generated: bo
 
 def change_password(chosen: Settings, vault: Vault, secret: str, *, keyring: bool, generated: bool) -> dict[str, Any]:
     """Both phases, and the new password's home between them: whenever this is cut short, old or new opens."""
-    epoch_before = {row.path for row in known_backups(chosen.home)}
+    copies = sorted({row.path for row in known_backups(chosen.home)})
     with vault.alone():  # another one in between would leave its password in the vault and this one where it is kept
         vault.begin_password_change(secret)
-        where = keep_password(chosen, secret, keyring=keyring, generated=generated)
+        try:
+            where = keep_password(chosen, secret, keyring=keyring, generated=generated)
+        except BaseException:
+            vault.abandon_password_change()
+            raise
         erased = vault.finish_password_change()
-    return {"password": where, "erased": erased, "old_copies": sorted(epoch_before)}
+    return {"password": where, "erased": erased, "old_copies": copies}
+
+
+def _opened_now(chosen: Settings) -> Vault:
+    """The vault, with the password as it is kept now: it may have been changed since the run began."""
+    return open_vault(_fresh(chosen))
+
+
+def _fresh(chosen: Settings) -> Settings:
+    """The same settings with the password that `.env` and environment hold now."""
+    now = load_settings(chosen.root, market=chosen.market)
+    return chosen.model_copy(update={"vault_password": now.vault_password or chosen.vault_password})
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, QuantlabError) else f"{type(error).__name__}: {error}"
 
 
 def tell_engine(home: Path) -> str:
@@ -105,11 +170,11 @@ def tell_engine(home: Path) -> str:
     if engine is None:
         return ""
     try:
-        before = send(home, "keys").get("keys")
-        if before is None:
+        asked = send(home, "keys").get("asked")
+        if asked is None:
             return f'run "{engine.run_id}" uses no key and goes on'
         deadline = time.monotonic() + _LOOK_S
-        while (now := send(home, "status")["keys"])["looks"] == before["looks"] and time.monotonic() < deadline:
+        while (now := send(home, "status")["keys"])["answered"] < asked and time.monotonic() < deadline:
             time.sleep(0.05)
     except QuantlabError as error:
         return f'run "{engine.run_id}" did not take the change: {error}'
@@ -120,4 +185,5 @@ def tell_engine(home: Path) -> str:
 
 
 def _is_in(env: Path) -> bool:
-    return env.is_file() and "VAULT_PASSWORD" in env.read_text(encoding="utf-8-sig")
+    data = read_env(env)
+    return data is not None and any(line.name == "VAULT_PASSWORD" for line in parse_env(data, env))

@@ -82,7 +82,7 @@ def rehearse() -> dict[str, Any]:
 def _act(chosen: Settings, url: str, old: Credential, new: Credential, steps: list[dict[str, Any]]) -> dict[str, bool]:
     before = _sealed(chosen)
     with _timed(steps, "panic: revoked here, secret erased, the engine told", "machine"):
-        panic(chosen, [LABEL], lambda line: None)
+        panic([LABEL], lambda line: None, chosen)
     engine_knew = bool(_keys(chosen)["alerts"])
     with _timed(steps, "the key deleted at the exchange (here: the venue)", "you"):
         delete_key(url, old.fingerprint)

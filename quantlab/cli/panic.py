@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from quantlab.ledger.keys import KeyRow
-from quantlab.settings import Settings
+from quantlab.model import QuantlabError
+from quantlab.settings import Settings, find_root, load_settings
 from quantlab.vault.inventory import inventory
 
 Say = Callable[[str], object]
+Found = TypeVar("Found")
 #: Where a key is deleted, by its environment. Keys of a main account cannot be deleted by API.
 #: Source: Binance support, "How to delete an API key", and the spot testnet's page, checked 2026-11-23.
 PLACES = {
@@ -21,31 +23,41 @@ PLACES = {
 }
 
 
-def panic(chosen: Settings, labels: list[str] | None, say: Say) -> dict[str, Any]:
-    """Say where to delete the key; then revoke it here, erase its secret, and halt what uses it. Needs no password.
+def panic(labels: list[str] | None, say: Say, chosen: Settings | None = None) -> dict[str, Any]:
+    """Say where to delete the key, before anything that could fail; then revoke it here, erase its secret, and halt
+    what uses it. Needs no password.
 
-    `labels` None means all keys; `say` gets each line at once. Without a vault it still says what to do. Raises
-    NotFound for a label that is not there.
+    `labels` None means all keys; `say` gets each line at once; `chosen` are the settings (default: read here, and
+    without sound ones the home is looked for all the same). Whatever fails is said and does not stop the rest; it is
+    raised at the end.
     """
     from quantlab.cli.custody import tell_engine
     from quantlab.vault import NoVault, revoke
 
     began = time.monotonic()
-    entries = [entry for entry in inventory(chosen.home) if _is_meant(entry, labels)]
-    for environment in sorted({entry["environment"] for entry in entries} or {"mainnet"}):
-        names = [
-            f'"{entry["label"]}" ({entry["fingerprint"]})' for entry in entries if entry["environment"] == environment
-        ]
-        say(f"DELETE THE KEY NOW: {PLACES[environment]}" + (f"  {', '.join(names)}" if names else ""))
+    say(f"DELETE THE KEY NOW: {PLACES['mainnet']}  (a testnet key: {PLACES['testnet']})")
     say("Only deleting it there stops who has a copy. What follows happens here meanwhile.")
-    try:
-        revoked: list[KeyRow] = revoke(chosen.home, labels, "panic")
-    except NoVault:
-        revoked = []
-        say("there is no vault here, so nothing to revoke; a pair in .env is yours to remove")
-    engine = tell_engine(chosen.home)
+    troubles: list[Exception] = []
+
+    def tried(work: Callable[[], Found], otherwise: Found) -> Found:
+        try:
+            return work()
+        except NoVault:
+            say("there is no vault here, so nothing to revoke; a pair in .env is yours to remove")
+        except (QuantlabError, OSError) as error:
+            troubles.append(error)
+            say(f"NOT DONE: {error}")
+        return otherwise
+
+    home = chosen.home if chosen is not None else tried(lambda: load_settings().home, find_root() / ".quantlab")
+    nothing: list[dict[str, Any]] = []
+    entries = [entry for entry in tried(lambda: inventory(home), nothing) if _is_meant(entry, labels)]
+    for entry in entries:
+        say(f'delete "{entry["label"]}" ({entry["fingerprint"]}) at {PLACES[entry["environment"]]}')
+    revoked: list[KeyRow] = tried(lambda: revoke(home, labels, "panic"), [])
     for row in revoked:
         say(f'key "{row.label}" ({row.fingerprint}) is revoked, its secret is erased here')
+    engine = tried(lambda: tell_engine(home), "")
     if engine:
         say(engine)
     users = [
@@ -57,6 +69,8 @@ def panic(chosen: Settings, labels: list[str] | None, say: Say) -> dict[str, Any
         say(f"it was opened by: {line}")
     for line in AFTERWARDS:
         say(line)
+    if troubles:
+        raise troubles[0]
     return {
         "revoked": [{"label": row.label, "fingerprint": row.fingerprint} for row in revoked],
         "delete_at": {entry["fingerprint"]: PLACES[entry["environment"]] for entry in entries},

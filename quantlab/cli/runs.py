@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,8 +46,9 @@ def _keys(chosen: Settings) -> Any:
     from quantlab.ledger.keys import holds_keys
 
     given = chosen.binance_api_key is not None or chosen.binance_api_secret is not None
-    if not given and not holds_keys(chosen.home, chosen.market):
-        return None
+    with suppress(QuantlabError):  # a vault that cannot be read is told about below
+        if not given and not holds_keys(chosen.home, chosen.market):
+            return None
     from quantlab.cli.custody import keys_of_run
 
     return keys_of_run(chosen, _say)
@@ -97,6 +98,7 @@ def run_here(options: RunOptions) -> dict[str, Any]:
     run_id = _checked(options.run_id or new_run_id())
     reports = options.reports or chosen.root / "reports"
     watch = _keys(chosen)
+    chosen = settings()  # a pair may have left .env just now
     checked = _preflight(chosen, fleet.sha256, watch)
     with ExitStack() as stack:
         chosen = stack.enter_context(_venue_for(chosen, options, run_id))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from quantlab.cli.progress import counting
 from quantlab.model import NotFound
 from quantlab.settings import SECRET_NAMES, Settings
-from quantlab.vault import NoVault, password
-from quantlab.vault.opening import open_vault
+from quantlab.vault import Vault, has_vault, password
 from quantlab.vault.sweep import Place, places_of, sweep
 
 
@@ -43,8 +41,11 @@ def _known_secrets(chosen: Settings) -> dict[str, str]:
     """Every secret of the settings and the vault, under names that may be shown."""
     given = {name: getattr(chosen, name.lower()) for name in SECRET_NAMES}
     found = {name: value.get_secret_value() for name, value in given.items() if value is not None}
-    with suppress(NoVault), open_vault(chosen, prompt=password.ask) as vault:
-        found |= vault.secrets()
+    kept = password.find_password(chosen, prompt=password.ask) if has_vault(chosen.home) else None
+    if kept is not None:
+        found["VAULT_PASSWORD"] = kept.password
+        with Vault.open(chosen.home, kept.password) as vault:
+            found |= vault.secrets()
     return found
 
 

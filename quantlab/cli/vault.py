@@ -10,7 +10,7 @@ import typer
 
 from quantlab.cli.output import Json, emit
 from quantlab.cli.runs import settings
-from quantlab.model.errors import ConfigurationError, NotFound, QuantlabError, Refused
+from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, NotFound, QuantlabError, Refused
 
 app = typer.Typer(
     name="vault",
@@ -33,16 +33,10 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Make the vault. Its password is VAULT_PASSWORD, or typed here, or made here."""
-    from quantlab.vault import Vault, has_vault, password
+    from quantlab.cli.custody import make_vault
 
-    chosen = settings()
-    if has_vault(chosen.home):
-        raise Refused("there is a vault here already: `quantlab vault list` shows it")
-    found = None if generate else password.find_password(chosen)
-    secret = found.password if found else password.generate() if generate else _typed_twice()
-    password.check_strength(secret)
-    where = found.where if found else _keep(secret, keyring, generate)
-    with Vault.create(chosen.home, secret) as vault:
+    vault, where = make_vault(settings(), generate=generate, keyring=keyring)
+    with vault:
         result = {"vault_id": vault.vault_id, "generation": vault.generation, "password": where}
     emit(result, as_json, f"vault made; its password: {where}. Next: `quantlab vault add --label LABEL`")
 
@@ -137,7 +131,7 @@ def rotate(label: Label, stdin: Stdin = False, secret_file: SecretFile = None, a
         if seen.refusals:
             raise Refused(f"the new key is not taken in: {'; '.join(seen.refusals)}. The old one stays")
         if seen.status == UNREACHABLE and old.holds_secret:
-            raise QuantlabError(f"the new key could not be audited, the old one stays: {seen.detail}")
+            raise ExchangeUnreachable(f"the new key could not be audited, the old one stays: {seen.detail}")
         row = vault.rotate(old.fingerprint, credential, seen=seen)
     engine = tell_engine(chosen.home)
     differences = _differences(old, row)
@@ -178,13 +172,14 @@ def passwd(
     as_json: Json = False,
 ) -> None:
     """Change the password: a new data key, everything encrypted anew, the old bytes erased."""
-    from quantlab.cli.custody import change_password
+    from quantlab.cli.custody import change_password, tell_engine
     from quantlab.vault import password
 
     chosen = settings()
     with _open(chosen) as vault:
         secret = password.generate() if generate else _typed_twice()
         result = change_password(chosen, vault, secret, keyring=keyring, generated=generate)
+    tell_engine(chosen.home)
     lines = [f"the password is changed; it is kept in {result['password']}"]
     if not result["erased"]:
         lines.append("another process reads the old state just now: the next change of the vault erases its last bytes")
@@ -201,6 +196,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Ask Binance what each key may do. What may move funds, or is not bound to addresses, is locked."""
+    from quantlab.cli.custody import tell_engine
     from quantlab.exchange.custody import Custodian
 
     chosen = settings()
@@ -220,6 +216,7 @@ def audit(
             )
         result = {"integrity": "whole", "generation": vault.generation, "keys": keys}
     if not offline:
+        tell_engine(chosen.home)
         _tell_address(custodian, as_json)
     emit(result, as_json, lambda: _print_audit(result))
     if any(key.get("refusals") for key in keys):
@@ -276,7 +273,8 @@ def restore(
     if found is None:
         raise Refused("the backup's password is needed: set VAULT_PASSWORD, or run this in a terminal")
     rows = restore(chosen.home, taken, found.password)
-    result = {"generation": change.generation_now, "keys": [row.label for row in rows]}
+    now = rollback(chosen.home, taken).generation_now
+    result = {"generation": now, "keys": [row.label for row in rows]}
     emit(result, as_json, f"{len(rows)} keys are back, locked: `quantlab vault audit` before use")
 
 
@@ -366,12 +364,6 @@ def _line(words: str) -> str:
     if not sys.stdin.isatty():
         raise ConfigurationError("no terminal to confirm in: give --confirm restore")
     return input(words).strip()
-
-
-def _keep(secret: str, keyring: bool, generated: bool) -> str:
-    from quantlab.cli.custody import keep_password
-
-    return keep_password(settings(), secret, keyring=keyring, generated=generated)
 
 
 def _entry(chosen: Any, label: str) -> dict[str, Any]:

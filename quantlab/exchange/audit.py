@@ -18,6 +18,7 @@ Status = Literal["passed", "refused", "rejected", "not auditable", "unreachable"
 
 #: Binance does not say which of key, address and permission it minds. Source: spot error codes, checked 2026-11-23.
 _REJECTED = {
+    -2008: "the key",  # "Invalid Api-Key ID.": unknown or deleted
     -2014: "the form of the key",
     -2015: "the key, its address or its permissions",
     -1022: "the signature: the secret may not be the one of this key",
@@ -62,8 +63,9 @@ async def audit(
         try:
             answer = await (reader.account() if environment == "testnet" else reader.restrictions())
         except ExchangeError as error:
-            status = "rejected" if error.code in _REJECTED else "unreachable"
-            reasons = (_rejection(error.code), str(error)) if error.code in _REJECTED else (str(error),)
+            rejected = error.code in _REJECTED or (error.status == 401 and error.code != 0)
+            status = "rejected" if rejected else "unreachable"
+            reasons = (_rejection(error.code), str(error)) if rejected else (str(error),)
         except (ExchangeUnreachable, MalformedMessage, Refused) as error:
             status, reasons = "unreachable", (str(error),)
         else:
@@ -81,9 +83,10 @@ def _judged(answer: object, environment: str) -> tuple[Status, Verdict | None, t
 
 
 def _rejection(code: int) -> str:
+    what = _REJECTED.get(code, "the key")
     return (
-        f"Binance refuses {_REJECTED[code]} (code {code}) and does not tell which of three it is: the key was deleted "
-        "or is wrong, this machine's public address has changed or is not on the key's whitelist, or the key may not "
+        f"Binance refuses {what} (code {code}) and does not tell which of three it is: the key was deleted or is "
+        "wrong, this machine's public address has changed or is not on the key's whitelist, or the key may not "
         "read. Compare the address with the whitelist at API Management first"
     )
 

@@ -64,10 +64,13 @@ class Custodian:
         url = self._settings.address_url
         if url is None:
             return None, "no QUANTLAB_ADDRESS_URL is set: this machine's public address is not watched"
+        rows: list[dict[str, Any]] = []
         try:
-            return _outside_any_loop(public_address(url, self._settings.timeout_seconds)), ""
+            return _outside_any_loop(public_address(url, self._settings.timeout_seconds, rows.append)), ""
         except QuantlabError as error:
             return None, str(error)
+        finally:
+            self._write(rows)
 
     def audit_key(self, vault: Vault, label: str, *, by_hand: bool = True) -> tuple[KeyRow, Seen]:
         """Audit a key of the vault and keep what was found; refusals lock it, a pass unlocks it.
@@ -130,7 +133,7 @@ class KeyWatch:
                     if now.state != "active":
                         alerts.append(f'key "{now.label}" is {now.state}: {why}')
                 newest = {row.label: row for row in vault.rows if row.environment == self._settings.market}
-                gone = [row for row in newest.values() if row.state == "revoked"]
+                gone = [row for row in newest.values() if row.state == "revoked" and not watched]
                 alerts += [f'key "{row.label}" was revoked: {row.state_why}' for row in gone]
         except QuantlabError as error:
             alerts.append(f"the keys could not be looked at: {error}")

@@ -37,20 +37,25 @@ class KeyWatcher:
         self._engine = engine
         self._journal = journal
         self._wanted = asyncio.Event()
+        self._asked = 0
         watch.egress = journal.egress
-        #: What the last look found; `looks` counts them.
-        self.state: dict[str, Any] = {"looks": 0, "keys": [], "alerts": []}
+        #: What the last look found; `looks` counts them, `answered` the demands that came before it began.
+        self.state: dict[str, Any] = {"looks": 0, "answered": 0, "keys": [], "alerts": []}
 
     async def run(self) -> None:
         while True:
-            self._found(await _in_daemon_thread(self._watch.check))
-            self._wanted.clear()
+            self._wanted.clear()  # first: what is asked for during a look needs another one
+            asked = self._asked
+            self._found(await _in_daemon_thread(self._watch.check), asked)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), self._watch.interval_s)
 
-    def look(self) -> None:
-        """Look again as soon as the present look is done."""
+    def look(self) -> int:
+        """Look again as soon as the present look is done: it is the one whose `answered` has reached what this
+        returns."""
+        self._asked += 1
         self._wanted.set()
+        return self._asked
 
     def check_resume(self) -> None:
         """Raise QuantlabError while a key that this run needs fails."""
@@ -60,9 +65,9 @@ class KeyWatcher:
                 "`quantlab vault audit`, then resume"
             )
 
-    def _found(self, state: dict[str, Any]) -> None:
+    def _found(self, state: dict[str, Any], answered: int) -> None:
         news = [line for line in state["alerts"] if line not in self.state["alerts"]]
-        self.state = {"looks": self.state["looks"] + 1, **state}
+        self.state = {"looks": self.state["looks"] + 1, "answered": answered, **state}
         for line in news:
             self._journal.event(self._engine.now_ms, "key alert", None, {"why": line})
         if news and self._watch.halts and not self._engine.desk.paused:

@@ -193,7 +193,7 @@ class Session:
             self.stop("stop command")
         elif name == "keys":
             if self._keys is not None:
-                self._keys.look()
+                return self.status() | {"asked": self._keys.look()}
         elif name != "status":
             if name == "resume" and self._keys is not None:
                 self._keys.check_resume()

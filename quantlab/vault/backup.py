@@ -62,7 +62,10 @@ def backup(home: Path, path: Path) -> BackupRow:
             if not headers:
                 raise NoVault("there is no vault here yet: `quantlab vault init` makes one")
             if len(headers) > 1:
-                raise QuantlabError("the password is being changed: finish that first, `quantlab vault list` does")
+                raise QuantlabError(
+                    "the password is being changed: `quantlab vault audit --offline` with "
+                    "the new one finishes it, `quantlab vault passwd` with the old one begins anew"
+                )
             header = headers[0]
             documents = {str(key_id): token for key_id, token in store.documents(header.epoch).items()}
             made_ms = time.time_ns() // 1_000_000
@@ -135,7 +138,8 @@ def restore(home: Path, taken: Backup, password: str) -> list[KeyRow]:
             before = store.headers()
             removed = [token for header in before for token in store.documents(header.epoch).values()]
             generation = max([known.generation, taken.header.generation, *(row.generation for row in before)]) + 1
-            rows = [_restored(row, known, now_ms) for row in taken.keys]
+            gone = {row.fingerprint for row in store.key_rows() if row.state == "revoked"} | set(known.revoked)
+            rows = [_restored(row, gone, now_ms) for row in taken.keys]
             uses = store.uses()
             old_ids = {row.id: row.fingerprint for row in store.key_rows()}
             store.clear()
@@ -153,7 +157,7 @@ def restore(home: Path, taken: Backup, password: str) -> list[KeyRow]:
                     store.put(msgspec.structs.replace(use, key_id=ids[str(fingerprint)]))
             store.log(now_ms, "backup restored", None, then=taken.header.generation, now=generation)
         check_all(store.headers()[0], store.key_rows(), store.documents(header.epoch), opened.data, known)
-        raise_anchor(header.vault_id, generation, (digest(header),))
+        raise_anchor(header.vault_id, generation, (digest(header),), tuple(gone))
         store.scrub(removed)
     return [row for row in rows if row.holds_secret]
 
@@ -164,10 +168,10 @@ def known_backups(home: Path) -> Sequence[BackupRow]:
         return store.backups()
 
 
-def _restored(row: KeyRow, known: Anchor, now_ms: int) -> KeyRow:
+def _restored(row: KeyRow, gone: set[str], now_ms: int) -> KeyRow:
     if not row.holds_secret:
         return row
-    if row.fingerprint in known.revoked:
+    if row.fingerprint in gone:
         return in_state(row, "revoked", "revoked on this machine before the backup was restored", now_ms)
     return in_state(row, "locked", "restored from a backup: audit before use", now_ms)
 

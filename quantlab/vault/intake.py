@@ -62,8 +62,8 @@ def take_in(
 ) -> Intake:
     """Take the pair in, as a new key or in the place of the one that this environment has; clean `env` afterwards.
 
-    A pair that an audit refuses is not taken in. Without an answer from the exchange a first pair is kept, locked; one
-    that would replace another waits. Raises Refused when it is not clear which key it replaces.
+    A pair that an audit refuses is not taken in, and without an answer from the exchange it waits in `env`: it may
+    belong to another market than the settings say. Raises Refused when it is not clear which key it replaces.
     """
     holding = vault.keys_of(environment)
     chosen = next((row for row in holding if vault.holds(row, credential)), None)
@@ -72,7 +72,8 @@ def take_in(
     if label is None and len(holding) > 1:
         labels = ", ".join(f'"{row.label}"' for row in holding)
         raise Refused(f"the new pair in .env could replace any of {labels}: `quantlab vault rotate LABEL` says which")
-    old = next((row for row in holding if label in (None, row.label)), None)
+    revoked = [row for row in vault.rows if row.environment == environment and row.state == "revoked" and not holding]
+    old = next((row for row in (*holding, *reversed(revoked)) if label in (None, row.label)), None)
     name = old.label if old is not None else label or f"Binance {environment}"
     same = next((row for row in vault.rows if row.fingerprint == credential.fingerprint), None)
     if same is not None:
@@ -85,12 +86,11 @@ def take_in(
     seen = audit(credential.signer(), environment)
     if seen.refusals:
         return Intake("refused", name, f"the key in .env is not taken in: {'; '.join(seen.refusals)}")
-    if seen.status == UNREACHABLE and old is not None:
-        return Intake("waiting", name, "the new key in .env waits: the exchange did not answer its audit, try again")
+    if seen.status == UNREACHABLE:
+        return Intake("waiting", name, f"the key in .env waits there: its audit had no answer ({seen.detail})")
     if old is None:
         vault.add(name, credential, environment, seen=seen, notes="from .env")
-        locked = ", locked until `quantlab vault audit` reaches the exchange" if seen.status == UNREACHABLE else ""
-        return Intake("taken", name, _cleaned(env, f'key "{name}" is in the vault now{locked}'))
+        return Intake("taken", name, _cleaned(env, f'key "{name}" is in the vault now'))
     vault.rotate(name, credential, seen=seen)
     return Intake("rotated", name, _cleaned(env, f'key "{name}" was rotated: {old.fingerprint} is replaced'))
 

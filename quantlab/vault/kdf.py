@@ -35,10 +35,6 @@ class Parameters:
         """Parameters with a new random salt."""
         return cls(iterations, secrets.token_bytes(SALT_BYTES))
 
-    @property
-    def below_default(self) -> bool:
-        return self.iterations < DEFAULT_ITERATIONS
-
     def check(self) -> None:
         """Raise Tampered for what quantlab never writes: another algorithm, too few or absurdly many iterations."""
         if self.kdf != NAME:

@@ -38,7 +38,13 @@ _COMMON = frozenset(
 _WALKS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "abcdefghijklmnopqrstuvwxyz")
 
 Prompt = Callable[[str], str]
-THE_PROMPT = "the prompt"
+#: Where a password may be found, in words.
+THE_SETTING, A_CREDENTIAL, THE_KEYRING, THE_PROMPT = (
+    "VAULT_PASSWORD",
+    "a systemd credential",
+    "the keyring",
+    "the prompt",
+)
 
 
 class Found(NamedTuple):
@@ -76,7 +82,7 @@ def find_password(settings: Settings, *, prompt: Prompt | None = None) -> Found 
     """
     if settings.vault_password is not None:
         return Found(Hidden(settings.vault_password.get_secret_value()), "VAULT_PASSWORD")
-    for where, read in (("a systemd credential", _credential), ("the keyring", lambda: from_keyring(settings.home))):
+    for where, read in ((A_CREDENTIAL, _credential), (THE_KEYRING, lambda: from_keyring(settings.home))):
         if password := read():
             register_secret(password)
             return Found(Hidden(password), where)
@@ -110,15 +116,16 @@ def from_keyring(home: Path) -> str | None:
     """The password that `keep_in_keyring` kept for this home; None where no keyring holds one."""
     try:
         import keyring
-        from keyring.errors import KeyringError
     except ImportError:  # a trimmed installation
         return None
-    if _unsafe(keyring.get_keyring()):
-        return None
     try:
+        if _unsafe(keyring.get_keyring()):
+            return None
         return keyring.get_password(KEYRING_SERVICE, str(home.resolve()))
-    except KeyringError as error:
-        raise QuantlabError(f"the keyring does not answer ({error}): unlock it, or set VAULT_PASSWORD") from None
+    except Exception as error:  # backends are plug-ins: what they raise is anything
+        raise QuantlabError(
+            f"the keyring does not answer ({type(error).__name__}: {error}): unlock it, or set VAULT_PASSWORD"
+        ) from None
 
 
 def keep_in_keyring(home: Path, password: str) -> None:
@@ -127,16 +134,18 @@ def keep_in_keyring(home: Path, password: str) -> None:
     Raises Refused where only a null or plaintext keyring is there: that would be a file with the password in it.
     """
     import keyring
-    from keyring.errors import KeyringError
 
-    backend = keyring.get_keyring()
-    if why := _unsafe(backend):
-        raise Refused(f"no safe keyring here ({why}): leave the password in .env, or use a systemd credential")
     try:
+        if why := _unsafe(keyring.get_keyring()):
+            raise Refused(f"no safe keyring here ({why}): leave the password in .env, or use a systemd credential")
         keyring.set_password(KEYRING_SERVICE, str(home.resolve()), password)
         kept = keyring.get_password(KEYRING_SERVICE, str(home.resolve()))
-    except KeyringError as error:
-        raise QuantlabError(f"the keyring does not take it ({error}): unlock it and try again") from None
+    except Refused:
+        raise
+    except Exception as error:
+        raise QuantlabError(
+            f"the keyring does not take it ({type(error).__name__}: {error}): unlock it and try again"
+        ) from None
     if kept != password:
         raise QuantlabError("the keyring did not give back what it was given: the password stays where it was")
 

@@ -259,6 +259,15 @@ class Vault(Sealed):
             self._put([])
         self._pending = header.verifier
 
+    def abandon_password_change(self) -> None:
+        """Undo the first phase, where the new password could not be written down: the old one opens, as before."""
+        with self._changing("password change abandoned") as removed:
+            for pending in self._headers[1:]:
+                removed += self._drop(pending)
+                self._epochs.pop(pending.epoch, None)
+            self._put([])
+        self._pending = None
+
     def finish_password_change(self) -> bool:
         """Second phase: the old password opens nothing any more, and its bytes are in neither database nor log.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,9 +38,11 @@ def states(root: Path) -> dict[str, str]:
 def test_the_address_comes_first_and_no_password_is_needed(tmp_path: Path, home: Path) -> None:
     done = quantlab("panic", root=tmp_path)  # no .env, no password anywhere
     assert done.returncode == 0, done.stderr
-    first, second = done.stderr.splitlines()[:2]
-    assert first.startswith("DELETE THE KEY NOW: https://www.binance.com/") and '"Live"' in first
-    assert second.startswith("DELETE THE KEY NOW: https://testnet.binance.vision/") and '"Test"' in second
+    first, second, *others = done.stderr.splitlines()
+    assert first.startswith("DELETE THE KEY NOW: https://www.binance.com/") and "https://testnet.binance" in first
+    assert second.startswith("Only deleting it there stops")
+    assert any('delete "Live"' in line and "https://www.binance.com/" in line for line in others)
+    assert any('delete "Test"' in line and "https://testnet.binance.vision/" in line for line in others)
     assert "it was opened by" in done.stderr and "vault rotate" in done.stderr
     assert states(tmp_path) == {"Live": "revoked", "Test": "revoked"}
     with Vault.open(home, PASSWORD) as vault, pytest.raises(Exception, match="its secret is gone"):
@@ -48,7 +52,7 @@ def test_the_address_comes_first_and_no_password_is_needed(tmp_path: Path, home:
 def test_one_key_by_its_label(tmp_path: Path, home: Path) -> None:
     assert states(tmp_path) == {"Live": "active", "Test": "active"}  # the control
     done = quantlab("panic", "Test", "--json", root=tmp_path)
-    assert done.stderr.startswith("DELETE THE KEY NOW: https://testnet")
+    assert done.stderr.startswith("DELETE THE KEY NOW: ") and '"Live"' not in done.stderr
     assert [key["label"] for key in json.loads(done.stdout)["revoked"]] == ["Test"]
     assert states(tmp_path) == {"Live": "active", "Test": "revoked"}
 
@@ -63,6 +67,25 @@ def test_without_a_vault_it_says_where_to_go(tmp_path: Path) -> None:
     done = quantlab("panic", root=tmp_path)
     assert done.returncode == 0 and done.stderr.startswith("DELETE THE KEY NOW: https://www.binance.com/")
     fails(quantlab("vault", "revoke", "Live", root=tmp_path), 5, "no vault")
+
+
+@pytest.mark.parametrize("what", ["an open .env", "a wrong .env", "a bad row", "a bad anchor"])
+def test_whatever_is_broken_the_address_comes_and_the_rest_is_tried(tmp_path: Path, home: Path, what: str) -> None:
+    env = tmp_path / ".env"
+    env.touch(0o644 if what == "an open .env" else 0o600)
+    if what == "a wrong .env":
+        env.write_text("NONSENSE=1\n")
+    elif what == "a bad row":
+        with closing(sqlite3.connect(home / "quantlab.sqlite")) as database, database:
+            database.execute("UPDATE keys SET state = 'foo' WHERE label = 'Test'")
+    elif what == "a bad anchor":
+        next(Path(os.environ["XDG_STATE_HOME"]).rglob("*.json")).write_text("{")
+    done = quantlab("panic", "Live", root=tmp_path)
+    assert done.returncode in (2, 3) and done.stderr.startswith("DELETE THE KEY NOW: https://www.binance.com/")
+    assert "NOT DONE: " in done.stderr and "Then: make a new key" in done.stderr
+    env.unlink()
+    if what != "a bad row":  # there nothing can be read; everywhere else the key is gone
+        assert states(tmp_path)["Live"] == "revoked"
 
 
 def test_the_drill_is_whole_and_leaves_nothing(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

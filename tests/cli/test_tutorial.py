@@ -7,9 +7,10 @@ about keys ever keeps a paper run from starting.
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,16 @@ def test_a_pair_that_may_withdraw_is_refused_and_the_old_one_stays(tmp_path: Pat
     assert [key["state"] for key in inventory(tmp_path)] == ["active"]
     assert THIEF[1] in (tmp_path / ".env").read_text()  # bad input loses nothing
     assert THIEF[1] not in run.stderr + refused.stdout + refused.stderr
+
+
+def test_paper_runs_over_a_vault_that_cannot_be_read(tmp_path: Path, keys: Path) -> None:
+    write_env(tmp_path, OLD, PASSWORD)
+    with venue(keys) as where:
+        assert quantlab("vault", "import-env", root=tmp_path, environment=where).returncode == 0
+        with closing(sqlite3.connect(tmp_path / ".quantlab" / "quantlab.sqlite")) as database, database:
+            database.execute("UPDATE keys SET state = 'foo'")
+        run = quantlab(*RUN, "--run-id", "x", "--minutes", "2", "--no-report", root=tmp_path, environment=where)
+    assert run.returncode == 0 and "not what quantlab wrote" in run.stderr, run.stderr
 
 
 @pytest.mark.parametrize("lines", [None, (), (PASSWORD,)], ids=["no .env", "keys without a password", "a full .env"])

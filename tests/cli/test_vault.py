@@ -154,6 +154,44 @@ def test_passwd_moves_env_and_the_old_password_opens_nothing(vault: Shell, tmp_p
     assert [key["state"] for key in vault.json("audit")["keys"]] == ["active"]
 
 
+def test_two_that_make_the_vault_at_once_leave_one_that_opens(tmp_path: Path, venue: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("QUANTLAB_", "VAULT_"))}
+    environment |= {"QUANTLAB_ROOT": str(tmp_path), "QUANTLAB_MARKET": "replay", "QUANTLAB_VENUE_URL": venue}
+    command = [sys.executable, "-m", "quantlab", "vault", "init", "--generate"]
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert sorted(process.wait(60) for process in both) == [0, 3]
+    for process in both:
+        process.communicate()
+    done = quantlab("vault", "audit", "--offline", root=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_password_that_is_there_is_not_replaced(tmp_path: Path, venue: str) -> None:
+    shell = Shell(tmp_path, venue)
+    fails(shell("init", "--generate"), 3, "a password already, in VAULT_PASSWORD")
+    assert PASSWORD in (tmp_path / ".env").read_text()
+
+
+def test_an_exported_password_is_not_changed_behind_its_back(tmp_path: Path) -> None:
+    exported = {"VAULT_PASSWORD": PASSWORD}
+    assert quantlab("vault", "init", root=tmp_path, environment=exported).returncode == 0
+    fails(quantlab("vault", "passwd", "--generate", root=tmp_path, environment=exported), 3, "exported in this shell")
+    assert quantlab("vault", "audit", "--offline", root=tmp_path, environment=exported).returncode == 0
+    assert quantlab("vault", "backup", "copy.json", root=tmp_path, environment=exported).returncode == 0  # none pends
+
+
+def test_a_pair_waits_in_env_while_the_exchange_does_not_answer(vault: Shell, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"VAULT_PASSWORD={PASSWORD}\nBINANCE_API_KEY={KEY}\nBINANCE_API_SECRET={SECRET}\n")
+    elsewhere = {"QUANTLAB_MARKET": "replay", "QUANTLAB_VENUE_URL": "http://127.0.0.1:9"}
+    done = quantlab("vault", "import-env", root=tmp_path, environment=elsewhere)
+    assert done.returncode == 4 and "waits there" in done.stdout
+    assert SECRET in (tmp_path / ".env").read_text() and vault.json("list") == []
+    assert vault("import-env").returncode == 0 and SECRET not in (tmp_path / ".env").read_text()  # the control
+
+
 def test_a_restore_needs_its_word(vault: Shell) -> None:
     vault.json("backup", "copy.json")
     fails(vault("backup", "copy.json"), 2, "is there already")

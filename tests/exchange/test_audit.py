@@ -217,3 +217,14 @@ async def test_an_egress_log_that_fails_is_heard(healthy: ScriptedExchange) -> N
 
     with pytest.raises(OSError, match="disk full"):
         await audit(config_for(healthy.url), PlainSigner(), environment="replay", egress=full)
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, -2008), (401, -2008), (401, -9999)])
+async def test_what_binance_says_of_a_deleted_key_is_no_silence(
+    healthy: ScriptedExchange, status: int, code: int
+) -> None:
+    """-2008 is what /sapi answers to an unknown or deleted key; a 401 is never an outage."""
+    body = f'{{"code":{code},"msg":"Invalid Api-Key ID."}}'
+    healthy.answers[RESTRICTIONS] = raw(body, status=status)
+    found = await audit(config_for(healthy.url), PlainSigner(), environment="replay")
+    assert found.status == "rejected" and str(code) in found.reasons[0]

@@ -157,6 +157,7 @@ async def test_what_an_audit_sent_is_in_the_egress_log(settings: Settings, vault
     assert [row[:4] for row in rows] == [
         (None, "GET", "/api/v3/time", "sent"),
         (None, "GET", "/sapi/v1/account/apiRestrictions", "sent"),
+        (None, "GET", "/ip", "sent"),
     ]
     assert not any(word in str(rows) for word in ("signature", "timestamp", API_KEY, SECRET))
 

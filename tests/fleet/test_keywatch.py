@@ -82,8 +82,8 @@ class Running:
         raise AssertionError("it never came")
 
     def look(self) -> dict[str, Any]:
-        looks = send(self.home, "keys")["keys"]["looks"]
-        return self.until(lambda status: status["keys"]["looks"] > looks)
+        asked = send(self.home, "keys")["asked"]
+        return self.until(lambda status: status["keys"]["answered"] >= asked)
 
 
 @pytest.fixture
@@ -128,6 +128,29 @@ def test_a_watch_that_breaks_is_an_alert(plan_for: Callable[..., RunPlan]) -> No
     with VenueChild(hours=2, speed=20) as venue, Running(plan_for(venue.url, watch)) as run:
         watch.alerts = ["breaks"]
         assert "could not be looked at: the watch broke" in run.look()["keys"]["alerts"][0]
+
+
+def test_a_look_asked_for_during_a_look_is_another_one(plan_for: Callable[..., RunPlan]) -> None:
+    """What a look that was under way found is older than the question."""
+    watch = ScriptedWatch(halts=False)
+    begun, go_on = threading.Event(), threading.Event()
+    check = watch.check
+
+    def slow() -> dict[str, Any]:
+        found = check()
+        begun.set()
+        go_on.wait(10)
+        return found
+
+    with VenueChild(hours=2, speed=20) as venue, Running(plan_for(venue.url, watch)) as run:
+        watch.check = slow  # type: ignore[method-assign]
+        send(run.home, "keys")
+        assert begun.wait(10)
+        watch.alerts = ['key "A" was revoked']  # after the look, before its end
+        asked = send(run.home, "keys")["asked"]
+        go_on.set()
+        status = run.until(lambda status: status["keys"]["answered"] >= asked)
+        assert status["keys"]["alerts"] == watch.alerts
 
 
 def test_it_looks_again_by_itself(plan_for: Callable[..., RunPlan]) -> None:
