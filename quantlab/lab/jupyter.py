@@ -30,6 +30,7 @@ def open_jupyter(root: Path, *, port: int, browser: bool) -> None:
         command.append("--allow-root")
     print(f"JupyterLab: http://127.0.0.1:{port}/lab?token={token} (Ctrl-C ends it; runs go on)", flush=True)
     process = subprocess.Popen(command, cwd=root, env=environment(os.environ, root, token))
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # else JupyterLab would outlive this command
     while True:
         try:
             code = process.wait()
