@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from quantlab.environment import hold_secrets
+from quantlab.environment import held_secrets, hold_secrets
 from quantlab.ledger.keys import holds_keys
 from quantlab.model import ConfigurationError, ExchangeUnreachable, QuantlabError, Refused
 from quantlab.settings import Settings, load_settings, parse_env, read_env
@@ -113,7 +113,7 @@ def keep_password(chosen: Settings, secret: str, *, keyring: bool, generated: bo
     env = chosen.root / ".env"
     old = password.find_password(chosen)
     in_env = _is_in(env)
-    if old is not None and old.where == password.THE_SETTING and not in_env:
+    if old is not None and old.where == password.THE_SETTING and held_secrets().get("VAULT_PASSWORD") == old.password:
         raise Refused(
             "VAULT_PASSWORD is exported in this shell and would go on being found first: unset it, then again"
         )
