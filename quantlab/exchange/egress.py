@@ -35,24 +35,24 @@ class EgressLog:
         self.stream_connects = 0
         self.stream_commands = 0
 
-    def asked(self, path: str, outcome: str = "") -> None:
+    def asked(self, path: str, outcome: str = "", *, method: str = "GET") -> None:
         """A caller's question; `outcome` "shared" or "kept" where it cost nothing."""
-        counts = self._counts(path)
+        counts = self._counts(method, path)
         counts["asked"] += 1
         if outcome:
             counts[outcome] += 1
 
-    def sent(self, host: str, path: str, weight: int, status: int, detail: str) -> None:
+    def sent(self, host: str, path: str, weight: int, status: int, detail: str, *, method: str = "GET") -> None:
         """A REST request that reached the wire, whatever came back."""
-        counts = self._counts(path)
+        counts = self._counts(method, path)
         counts["sent"] += 1
         counts["weight"] += weight
-        self.order_requests += looks_like_order("GET", path)
-        self._row("GET", host, path, weight, status, "sent", detail)
+        self.order_requests += looks_like_order(method, path)
+        self._row(method, host, path, weight, status, "sent", detail)
 
-    def unreachable(self, host: str, path: str, detail: str) -> None:
+    def unreachable(self, host: str, path: str, detail: str, *, method: str = "GET") -> None:
         """An attempt whose connection was never made: nothing left."""
-        self._row("GET", host, path, 0, 0, "unreachable", detail)
+        self._row(method, host, path, 0, 0, "unreachable", detail)
 
     def connected(self, host: str, path: str) -> None:
         self.stream_connects += 1
@@ -85,8 +85,8 @@ class EgressLog:
             "by_endpoint": {name: dict(counts) for name, counts in sorted(self._by_endpoint.items())},
         }
 
-    def _counts(self, path: str) -> dict[str, int]:
-        return self._by_endpoint.setdefault(f"GET {path}", dict.fromkeys(_COUNTS, 0))
+    def _counts(self, method: str, path: str) -> dict[str, int]:
+        return self._by_endpoint.setdefault(f"{method} {path}", dict.fromkeys(_COUNTS, 0))
 
     def _row(self, method: str, host: str, path: str, weight: int, status: int, verdict: str, detail: str) -> None:
         self._write(
