@@ -158,9 +158,13 @@ egress = Table(
     Column("status", Integer),
     Column("verdict", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("seq", Integer),
+    Column("chain", Text),
 )
+#: A run's chain cannot fork. (Rows of no run are kept apart by the write lock alone: SQLite holds no two NULLs equal.)
+Index("ix_egress_chain", egress.c.run_id, egress.c.seq, unique=True)
 
-for table in (equity, marks, events, egress):
+for table in (equity, marks, events):
     Index(f"ix_{table.name}_run_id", table.c.run_id)
 
 #: One row an epoch of the password: the current one, and for as long as it is being changed the pending one.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from quantlab.ledger import chain
 from quantlab.ledger.database import connect, prepare
 from quantlab.ledger.rows import BotRow, RunRow
 from quantlab.model import (
@@ -123,20 +125,15 @@ class Ledger:
     def begin_run(self, run: RunRow, bots: Iterable[BotRow]) -> None:
         """Write a new run and its bots, both or neither. Raises QuantlabError when there is such a run already, or
         when the disk refuses."""
-        connection = self._connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._insert("runs", msgspec.structs.asdict(run))
-            for bot in bots:
-                self._insert("bots", {"run_id": run.run_id, **msgspec.structs.asdict(bot)})
-            connection.execute("COMMIT")
+            with self._transaction():
+                self._insert("runs", msgspec.structs.asdict(run))
+                for bot in bots:
+                    self._insert("bots", {"run_id": run.run_id, **msgspec.structs.asdict(bot)})
         except sqlite3.IntegrityError as error:
             raise QuantlabError(f'run "{run.run_id}" is in the ledger already: give another id ({error})') from error
         except sqlite3.Error as error:
-            raise QuantlabError(f"{self.path} cannot be written ({error}): free disk space, then try again") from error
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            raise self._unwritten(error) from error
 
     def _insert(self, table: str, row: Mapping[str, Any]) -> None:
         values = [
@@ -151,8 +148,28 @@ class Ledger:
         self._connection.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", values)
 
     def log_egress(self, entry: Mapping[str, Any]) -> None:
-        """Write down a request that left outside of any run: an audit of a key. On disk when it returns."""
-        self._insert("egress", {"run_id": None, **entry})
+        """Write down a request that left outside of any run: an audit of a key. On disk when it returns.
+
+        Raises QuantlabError when the disk refuses."""
+        try:
+            with self._transaction():
+                chain.append(self._connection, None, [entry])
+        except sqlite3.Error as error:
+            raise self._unwritten(error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written in it, or nothing; nobody else writes meanwhile."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _unwritten(self, error: sqlite3.Error) -> QuantlabError:
+        return QuantlabError(f"{self.path} cannot be written ({error}): free disk space, then try again")
 
     # -- runs -------------------------------------------------------------------------------------------------------
 
@@ -238,6 +255,14 @@ class Ledger:
     def egress(self, run_id: str) -> pl.DataFrame:
         """Each request that was sent or refused, and each stream command."""
         return self._frame("egress", run_id, "ORDER BY id")
+
+    def egress_rows(self, run_id: str | None) -> list[chain.Row]:
+        """The same rows with all that is stored of them, for a look at their chain; None: those of no run."""
+        return chain.rows_of(self._connection, run_id)
+
+    def egress_end(self, run_id: str) -> chain.End:
+        """How many rows of the run are chained, and the link of the last."""
+        return chain.end(self._connection, run_id)
 
     def egress_counts(self, run_id: str) -> dict[str, int]:
         """{"sent", "refused", "weight", "sent_not_get"}: the last counts what left and was no read."""

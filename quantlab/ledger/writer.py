@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from quantlab.ledger import chain
 from quantlab.ledger.database import connect
 from quantlab.ledger.hashing import plain
 from quantlab.model import Fill, Order, QuantlabError, Receipt
@@ -40,13 +41,11 @@ _RECEIPT = "INSERT INTO receipts (run_id, bot, fill_number, body) VALUES (?,?,?,
 _EQUITY = "INSERT INTO equity (run_id, time_ms, bot, equity, cash, position_value) VALUES (?,?,?,?,?,?)"
 _MARK = "INSERT INTO marks (run_id, time_ms, symbol, bid, ask) VALUES (?,?,?,?,?)"
 _EVENT = "INSERT INTO events (run_id, time_ms, wall_ms, kind, bot, detail) VALUES (?,?,?,?,?,?)"
-_EGRESS = (
-    "INSERT INTO egress (run_id, wall_ms, method, host, path, weight, status, verdict, detail) "
-    "VALUES (?,?,?,?,?,?,?,?,?)"
-)
+#: Not a statement: rows of the egress log are linked to the row before them when they are written.
+_EGRESS = "egress"
 _PROGRESS = "UPDATE runs SET engine_time_ms=?, engine_from_ms=COALESCE(engine_from_ms, NULLIF(?, 0)) WHERE run_id=?"
 
-_Statement = tuple[str, Sequence[Any]]
+_Statement = tuple[str, Any]
 
 
 class LedgerWriter:
@@ -137,18 +136,7 @@ class LedgerWriter:
         return self._put((_EVENT, (self.run_id, time_ms, _wall_ms(), kind, bot, body)))
 
     def egress(self, entry: dict[str, Any]) -> int:
-        row = (
-            self.run_id,
-            entry["wall_ms"],
-            entry["method"],
-            entry["host"],
-            entry["path"],
-            entry["weight"],
-            entry["status"],
-            entry["verdict"],
-            entry["detail"],
-        )
-        return self._put((_EGRESS, row))
+        return self._put((_EGRESS, dict(entry)))
 
     def wait(self, ticket: int) -> None:
         """Return when all up to `ticket` is committed. Raises QuantlabError when the disk refused it."""
@@ -256,10 +244,14 @@ class LedgerWriter:
 
     def _commit(self, batch: list[_Statement]) -> None:
         connection = self._connection
+        left = [entry for sql, entry in batch if sql is _EGRESS]
         connection.execute("BEGIN IMMEDIATE")
         try:
             for sql, row in batch:
-                connection.execute(sql, row)
+                if sql is not _EGRESS:
+                    connection.execute(sql, row)
+            if left:
+                chain.append(connection, self.run_id, left)
             connection.execute("COMMIT")
         except Exception:
             if connection.in_transaction:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quantlab.ledger import Ledger
-from quantlab.ledger.database import database_path
+from quantlab.ledger.database import HEAD, database_path
 from quantlab.model import QuantlabError
 
 from .rows import BOT, RUN, fill
@@ -72,7 +72,7 @@ def test_a_database_of_a_newer_quantlab_is_refused(tmp_path: Path) -> None:
     _sql(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(QuantlabError, match="newer quantlab"):
         Ledger.open(tmp_path)
-    _sql(tmp_path, "UPDATE alembic_version SET version_num = '0002'")
+    _sql(tmp_path, f"UPDATE alembic_version SET version_num = '{HEAD}'")
     Ledger.open(tmp_path).close()
 
 
