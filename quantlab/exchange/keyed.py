@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote, urlencode
@@ -162,8 +163,8 @@ class KeyedReader:
         if found is not None:
             if not attempt.left and not isinstance(found.error, Refused):
                 self._log.unreachable(self._address, path, outcome)
-            if found.pause_s:
-                self._budget.stop(found.pause_s, found.error)
+            if found.stops_all_s:
+                self._budget.stop(found.stops_all_s, found.error)
         return attempt, found
 
     async def _send(
@@ -221,7 +222,7 @@ def _clean(failure: Failure, what: str, secrets: tuple[str, ...]) -> Failure:
     clean: QuantlabError = type(error)(text)
     if isinstance(error, ExchangeError):
         clean = ExchangeError(text, status=error.status, code=error.code)
-    return Failure(clean, failure.transient, failure.pause_s)
+    return replace(failure, error=clean)
 
 
 def _decoded(path: str, body: bytes) -> object:

@@ -88,8 +88,8 @@ class Transport:
         if failure is not None:
             if not attempt.left and not isinstance(failure.error, Refused):
                 self._log.unreachable(self._config.address, path, outcome)
-            if failure.pause_s:
-                self._budget.stop(failure.pause_s, failure.error)
+            if failure.stops_all_s:
+                self._budget.stop(failure.stops_all_s, failure.error)
         return attempt, failure
 
     async def _ask(self, attempt: Attempt, path: str, params: Mapping[str, Any]) -> Failure | None:

@@ -48,6 +48,12 @@ class ExchangeError(QuantlabError):
         self.code = code
 
 
+class OutcomeUnknown(ExchangeError):
+    """A change of the account was sent, and whether it was made is not known: ask for it, never send it again."""
+
+    exit_code = 4
+
+
 class StaleBook(QuantlabError):
     """A book is not in sync with the exchange: never trade on a guess."""
 

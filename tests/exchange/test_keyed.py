@@ -125,7 +125,7 @@ async def test_a_stale_stamp_is_tried_once_more_with_a_new_clock(
     ("answer", "error"),
     [
         (raw("", status=500), ExchangeError),
-        (raw('{"code":-1003,"msg":"Too much"}', status=400), ExchangeError),
+        (raw('{"code":-1008,"msg":"Busy"}', status=400), ExchangeError),
         (raw("<html>"), MalformedMessage),
         (raw(""), MalformedMessage),
     ],
