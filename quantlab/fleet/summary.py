@@ -24,7 +24,8 @@ def summarise(
     timing: Mapping[str, float],
 ) -> dict[str, Any]:
     """The summary of a run that has ended. Money and fills come from the ledger alone; `accounting_ok` says whether
-    both sums over it, and the engine's own accounts, agree to the last digit."""
+    both sums over it, and the engine's own accounts, agree to the last digit. `requests` gets the number of rows in the
+    run's egress log and the link of the last: what holds the log to this moment."""
     fills = ledger.fill_rows(run_id)
     capital = {bot.index: bot.account.capital for bot in engine.bots}
     verdict = check_accounts([bot.account for bot in engine.bots], fills, engine.instruments)
@@ -32,6 +33,7 @@ def summarise(
     equity = sum((bot.last_equity for bot in engine.bots), Decimal(0))
     traded = {fill.bot for fill in fills}
     streaming = timing["stream_seconds"]
+    log = ledger.egress_end(run_id)
     return {
         "run_id": run_id,
         "source": msgspec.to_builtins(source),
@@ -48,7 +50,7 @@ def summarise(
         "net_pnl_usdt": _plain(equity - sum(capital.values(), Decimal(0))),
         "accounting_ok": verdict.ok,
         "accounting_problems": list(verdict.problems),
-        "requests": dict(requests),
+        "requests": {**requests, "egress_rows": log.rows, "egress_head": log.head},
         "events": engine.events,
         "events_per_second": round(engine.events / streaming) if streaming else 0,
         "wall_seconds": round(timing["wall_seconds"], 3),

@@ -1,5 +1,5 @@
 """Promise: whatever is done to one row of the egress log, a look at its chain finds it: a field changed, a row taken
-out, put in, moved, or cut off at the end. Writers that come one after another, or side by side, go on with one chain."""
+out, put in, moved, or cut off at the end. Writers, one after another or side by side, go on with one chain."""
 
 from __future__ import annotations
 
