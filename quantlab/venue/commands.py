@@ -83,6 +83,24 @@ class Subscription:
         return {"result": None, "id": number}
 
 
+def named_in(text: str) -> list[str]:
+    """The streams that a SUBSCRIBE names; none for any other message."""
+    try:
+        command = json.loads(text)
+    except ValueError:
+        return []
+    if not isinstance(command, dict) or command.get("method") != "SUBSCRIBE":
+        return []
+    params = command.get("params")
+    return [name for name in params if isinstance(name, str)] if isinstance(params, list) else []
+
+
+def refusal(text: str, words: str | None) -> dict[str, Any]:
+    """The answer to a SUBSCRIBE that is refused as a whole; nothing was added."""
+    number = json.loads(text).get("id")
+    return _error(2, words or "Invalid request: refused", number if _is_id(number) else None)
+
+
 def _is_id(number: object) -> bool:
     if isinstance(number, str):
         return len(number) <= 36

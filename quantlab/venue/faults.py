@@ -1,93 +1,35 @@
-"""Faults to play, set by file or at run time. Each is a table: `match` (part of a path or stream name), `kind`, and
-what the kind needs.
-
-Requests: "status" (status, code, msg, retry_after; or body, and headers), "latency" (ms), "drop" (the connection ends
-unanswered), "html", "truncate" (half of the answer), "stale_snapshot" (a depth answer's lastUpdateId lies `back`
-updates in the past). "status" and "drop" also meet the opening of a socket.
-Streams: "gap" (events are left out), "silence" (nothing is sent), "disconnect" (the connection ends).
-`times` bounds how often it happens: once for disconnect, always for the others.
-"""
+"""The faults in force, set by file or at run time. What one may be is in `fault`, and in docs/faults.md."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from quantlab.model.errors import ConfigurationError, NotFound
+from quantlab.venue.fault import CLOCK_KINDS, COMMAND_KINDS, CONNECTION_KINDS, EVENT_KINDS, REQUEST_KINDS, Fault
 
-REQUEST_KINDS = ("status", "latency", "drop", "html", "truncate", "stale_snapshot")
-STREAM_KINDS = ("gap", "silence", "disconnect")
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "match": str,
-    "status": int,
-    "code": int,
-    "msg": str,
-    "body": str,
-    "headers": dict,
-    "retry_after": int,
-    "ms": (int, float),
-    "back": int,
-    "times": int,
-}
-
-
-@dataclass
-class Fault:
-    match: str
-    kind: str
-    status: int = 503
-    code: int = -1000
-    msg: str = "An unknown error occurred while processing the request."
-    body: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    retry_after: int | None = None
-    ms: float = 0.0
-    back: int = 1_000
-    times: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in REQUEST_KINDS + STREAM_KINDS:
-            known = ", ".join(REQUEST_KINDS + STREAM_KINDS)
-            raise ConfigurationError(f'fault kind "{self.kind}": there are {known}')
-        for name, types in _TYPES.items():
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, types)):
-                raise ConfigurationError(f'fault "{self.kind}": {name} = {value!r} has the wrong type')
-        if self.times is None and self.kind == "disconnect":
-            self.times = 1
-
-    def strikes(self, name: str) -> bool:
-        """Whether it happens to `name` now; counts it."""
-        if self.match not in name or self.times == 0:
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+_ON_STREAMS = frozenset({*EVENT_KINDS, *CONNECTION_KINDS})
 
 
 class Faults:
-    """The faults in force. The first that matches happens."""
+    """Asked at each request, command and event; the first fault that strikes happens. `market_ms` tells the market
+    time since the market's start."""
 
-    def __init__(self) -> None:
-        self._requests: list[Fault] = []
-        self._streams: list[Fault] = []
+    def __init__(self, market_ms: Callable[[], int] = lambda: 0) -> None:
+        self._market_ms = market_ms
+        self._faults: list[Fault] = []
 
     def set(self, rows: Iterable[dict[str, Any]]) -> None:
         """Replace all. Raises ConfigurationError for an unknown kind or field, and then changes nothing."""
-        try:
-            faults = [Fault(**row) for row in rows]
-        except TypeError as error:
-            raise ConfigurationError(f"faults are a list of tables: {error}") from None
-        self._requests = [fault for fault in faults if fault.kind in REQUEST_KINDS]
-        self._streams = [fault for fault in faults if fault.kind in STREAM_KINDS]
+        if not isinstance(rows, list | tuple):
+            raise ConfigurationError("faults are a list of tables")
+        self._faults = [Fault.of(row) for row in rows]
 
     def load(self, path: Path) -> None:
-        """Read a JSON list, or TOML with [[fault]] rows."""
+        """Read a JSON list, or TOML with [[fault]] rows. Raises NotFound, and ConfigurationError as `set` does."""
         try:
             text = path.read_text(encoding="utf-8")
             self.set(tomllib.loads(text)["fault"] if path.suffix == ".toml" else json.loads(text))
@@ -95,18 +37,35 @@ class Faults:
             raise NotFound(f"no fault file at {path}") from None
         except (KeyError, ValueError) as error:
             raise ConfigurationError(f"{path}: not a list of faults ({error})") from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from None
 
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(fault) for fault in (*self._requests, *self._streams)]
+        """Their tables, each with how often it has struck."""
+        return [fault.row for fault in self._faults]
 
-    @property
-    def any_on_streams(self) -> bool:
-        return bool(self._streams)
+    def request(self, name: str) -> Fault | None:
+        """The fault that happens to a request for `name`, a path or a method of the WebSocket API; counts it."""
+        return self._first(REQUEST_KINDS, name)
 
-    def request(self, path: str) -> Fault | None:
-        """The fault that happens to a request for `path`; counts it."""
-        return next((fault for fault in self._requests if fault.strikes(path)), None)
+    def command(self, streams: Iterable[str]) -> Fault | None:
+        """The fault that happens to a subscription to `streams`; counts it."""
+        return next((fault for name in streams if (fault := self._first(COMMAND_KINDS, name))), None)
 
-    def stream(self, name: str) -> Fault | None:
-        """The fault that happens to an event of stream `name`; counts it."""
-        return next((fault for fault in self._streams if fault.strikes(name)), None)
+    def skew_ms(self, name: str) -> int:
+        """By how much the venue's clock is wrong for a request for `name`; counts it."""
+        fault = self._first(CLOCK_KINDS, name)
+        return 0 if fault is None else fault.skew_ms
+
+    def on_streams(self) -> list[Fault]:
+        """Those that may strike an event, or those who read it, now."""
+        if not self._faults:
+            return []
+        now = self._market_ms()
+        return [fault for fault in self._faults if fault.kind in _ON_STREAMS and fault.is_open(now)]
+
+    def _first(self, kinds: Iterable[str], name: str) -> Fault | None:
+        if not self._faults:
+            return None
+        now = self._market_ms()
+        return next((fault for fault in self._faults if fault.kind in kinds and fault.strikes(name, now)), None)

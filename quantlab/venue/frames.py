@@ -20,3 +20,9 @@ def combined_frame(stream: str, data: bytes) -> bytes:
 def ping_frame(payload: bytes) -> bytes:
     """`payload` is at most 125 bytes."""
     return b"\x89%c%b" % (len(payload), payload)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """`reason` is at most 123 bytes."""
+    payload = code.to_bytes(2, "big") + reason.encode()
+    return b"\x88%c%b" % (len(payload), payload)

@@ -70,22 +70,31 @@ class KeyRing:
         raise NotFound("no key has this fingerprint: GET /__venue__/keys lists them")
 
     def check_request(
-        self, api_key: str | None, query: bytes, body: bytes, params: Mapping[str, str], peer: str | None
+        self,
+        api_key: str | None,
+        query: bytes,
+        body: bytes,
+        params: Mapping[str, str],
+        peer: str | None,
+        *,
+        skew_ms: int = 0,
     ) -> Key:
         """The key that signed a REST request. Raises VenueError unless it is known, comes from one of its addresses,
         and the request has a fresh timestamp and its signature.
 
         `query` and `body` are what was sent, percent-encoded: the signature covers those bytes, query and body joined
-        without an "&", without itself.
+        without an "&", without itself. `skew_ms` is by how much the venue's clock is wrong.
         """
-        return self._check(api_key, _without_signature(query) + _without_signature(body), params, peer)
+        return self._check(api_key, _without_signature(query) + _without_signature(body), params, peer, skew_ms)
 
-    def check_frame(self, params: Mapping[str, str], peer: str | None) -> Key:
+    def check_frame(self, params: Mapping[str, str], peer: str | None, *, skew_ms: int = 0) -> Key:
         """The same for a request to the WebSocket API, which signs its parameters (`apiKey` too) sorted by name."""
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params) if name != "signature")
-        return self._check(params.get("apiKey"), payload.encode("utf-8", "surrogatepass"), params, peer)
+        return self._check(params.get("apiKey"), payload.encode("utf-8", "surrogatepass"), params, peer, skew_ms)
 
-    def _check(self, api_key: str | None, payload: bytes, params: Mapping[str, str], peer: str | None) -> Key:
+    def _check(
+        self, api_key: str | None, payload: bytes, params: Mapping[str, str], peer: str | None, skew_ms: int
+    ) -> Key:
         if api_key is None or not API_KEY.fullmatch(api_key):
             raise errors.bad_key_format()
         key = self._keys.get(api_key)
@@ -96,7 +105,7 @@ class KeyRing:
             raise errors.illegal("timestamp", errors.LEGAL_INTEGER)
         if not key.verify(payload, signature):
             raise errors.bad_signature()
-        _check_time(int(timestamp), params.get("recvWindow"))
+        _check_time(int(timestamp), params.get("recvWindow"), time.time_ns() // 1_000_000 + skew_ms)
         return key
 
 
@@ -109,13 +118,12 @@ def _is_from(addresses: frozenset[Address] | None, peer: str | None) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address) in addresses
 
 
-def _check_time(sent_ms: int, window: str | None) -> None:
+def _check_time(sent_ms: int, window: str | None, now_ms: int) -> None:
     if window is not None and not _WINDOW.fullmatch(window):
         raise errors.illegal("recvWindow", errors.LEGAL_DECIMAL)
     window_ms = _WINDOW_MS if window is None else float(window)
     if window_ms > _LARGEST_WINDOW_MS:
         raise errors.VenueError(-1131, "recvWindow must be less than 60000.")
-    now_ms = time.time_ns() // 1_000_000
     if sent_ms >= now_ms + _AHEAD_MS:
         raise errors.bad_timestamp(ahead=True)
     if now_ms - sent_ms > window_ms:

@@ -117,6 +117,10 @@ class WeightLimit:
         )
         raise VenueError(-1003, words, 429, {"Retry-After": str(60 - int(now % 60))})
 
+    def ban(self, seconds: float) -> None:
+        """Ban the address from now on: whatever it asks is answered 418."""
+        self._banned_until = self._wall() + seconds
+
     def _ban(self, now: float) -> VenueError:
         words = (
             f"Way too much request weight used; IP banned until {int(self._banned_until * 1000)}. "

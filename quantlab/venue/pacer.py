@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from quantlab.venue.damage import Damage
+from quantlab.venue.fault import Fault
 from quantlab.venue.faults import Faults
 from quantlab.venue.frames import combined_frame, text_frame
 from quantlab.venue.source import Market
@@ -52,6 +54,7 @@ class Pacer:
         self.frames = 0
         self._connections = connections
         self._faults = faults
+        self._damage = Damage()
         self._run: Connection | None = None
         self._changed = asyncio.Event()
         self._steps = 0
@@ -84,9 +87,10 @@ class Pacer:
         self.ended = True
 
     def _whose_run(self) -> Connection | None:
-        """The connection that paces: the oldest whole one, for as long as it lives."""
-        if self._run is None or self._run not in self._connections:
-            self._run = next((connection for connection in self._connections if connection.whole), None)
+        """The connection that paces: the oldest whole one, for as long as it lives and is not half-open."""
+        if self._run is None or self._run not in self._connections or self._run.muted:
+            heard = (connection for connection in self._connections if connection.whole and not connection.muted)
+            self._run = next(heard, None)
         return self._run
 
     async def _wait_until_due(self, step_ms: int, speed: float) -> None:
@@ -100,6 +104,8 @@ class Pacer:
     async def _locked_step(self, run: Connection) -> None:
         payload = b"step-%d" % (self._steps + 1)
         self._send(STEP_MS, run, run.step_ping(payload))
+        if run.muted:  # it cannot answer
+            return
         self._ready = self._prepared()
         if self.speed is None and self._steps >= self._sleep_until_step:
             await self._look_for_pong(run)
@@ -122,19 +128,26 @@ class Pacer:
     def _send(self, step_ms: int, run: Connection | None = None, ping: bytes = b"") -> None:
         """Play a step and write each connection its frames; those too far behind are dropped, but for the run's own."""
         self._steps += 1
-        market, connections = self.market, tuple(self._connections)
+        market = self.market
+        connections = tuple(connection for connection in self._connections if not connection.muted)
         wanted = frozenset().union(*(connection.subscription.streams for connection in connections))
         to_ms = min(market.now_ms + step_ms, market.end_ms)
+        faults = self._faults.on_streams()
+        from_ms = market.now_ms - market.start_ms
         events = market.advance(to_ms, wanted)
         ready, self._ready = self._ready, None
-        cut: set[str] = set()
-        if self._faults.any_on_streams:
-            events, cut = self._struck(events)
+        struck: dict[str, list[Fault]] = {}
+        if faults or not self._damage.idle:
+            events, struck = self._damage.strike(events, faults, from_ms)
+            ready = None
         self.frames += len(events)
         for connection in connections:
             subscription = connection.subscription
+            broken = [fault for stream in struck.keys() & subscription.streams for fault in struck[stream]]
+            if self._is_broken(connection, broken):
+                continue
             frame = combined_frame if subscription.combined else _raw_frame
-            if ready is not None and ready[:3] == (to_ms, connection, wanted) and not cut:
+            if ready is not None and ready[:3] == (to_ms, connection, wanted):
                 frames = [ready[3]]
             elif len(connections) == 1:
                 frames = [frame(name, data) for name, data in events]
@@ -143,13 +156,46 @@ class Pacer:
             if connection is run:
                 frames.append(ping)
             fell_behind = bool(frames) and not connection.write(frames) and connection is not run
-            if fell_behind or cut & subscription.streams:
+            if fell_behind:
                 connection.drop()
+            else:
+                self._end_in_time(connection, faults)
+
+    def _is_broken(self, connection: Connection, faults: Sequence[Fault]) -> bool:
+        """Do to a connection what `faults` say; whether the step is lost to it, as a whole: how much of it a line
+        carries before it breaks is chance, and chance is not replayed."""
+        now_ms = self.market.now_ms
+        for fault in faults:
+            match fault.kind:
+                case "disconnect":
+                    connection.drop()
+                    return True
+                case "half_open":
+                    connection.mute()
+                    return True
+                case "no_pings":
+                    connection.pings = False
+                case "server_shutdown":
+                    connection.shut_down(now_ms, now_ms - self.market.start_ms + fault.close_after_ms)
+        return False
+
+    def _end_in_time(self, connection: Connection, faults: Sequence[Fault]) -> None:
+        """Close a connection that was announced to end, or has become too old."""
+        now_ms = self.market.now_ms - self.market.start_ms
+        if connection.close_at_ms is not None and now_ms >= connection.close_at_ms:
+            connection.close(1001, "server shutdown")
+            return
+        for fault in faults:
+            if fault.kind != "lifetime" or now_ms - connection.opened_ms < fault.life_ms:
+                continue
+            if any(fault.strikes(stream, now_ms) for stream in sorted(connection.subscription.streams)):
+                connection.close(1001, "the connection has lived its time")
+                return
 
     def _prepared(self) -> tuple[int, Connection, frozenset[str], bytes] | None:
         """The next step's frames, joined while the run reads this one's; None where they cannot be known yet. Market
         time does not move: what is asked meanwhile is answered as of this step."""
-        if len(self._connections) != 1 or self._faults.any_on_streams:
+        if len(self._connections) != 1 or self._faults.on_streams() or not self._damage.idle:
             return None
         (connection,) = self._connections
         subscription = connection.subscription
@@ -161,17 +207,6 @@ class Pacer:
         if events is None:
             return None
         return to_ms, connection, wanted, b"".join([combined_frame(name, data) for name, data in events])
-
-    def _struck(self, events: list[tuple[str, bytes]]) -> tuple[list[tuple[str, bytes]], set[str]]:
-        """The events that faults leave, and the streams whose readers are cut off."""
-        kept, cut = [], set()
-        for event in events:
-            fault = self._faults.stream(event[0])
-            if fault is None:
-                kept.append(event)
-            elif fault.kind == "disconnect":
-                cut.add(event[0])
-        return kept, cut
 
 
 def _raw_frame(stream: str, data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -12,8 +13,10 @@ from aiohttp import web
 from quantlab.venue import parameters
 from quantlab.venue.account import Account
 from quantlab.venue.answers import PUBLIC
+from quantlab.venue.damage import aged, damaged
 from quantlab.venue.errors import VenueError, not_played
-from quantlab.venue.faults import Fault, Faults
+from quantlab.venue.fault import Fault
+from quantlab.venue.faults import Faults
 from quantlab.venue.keys import KeyRing
 from quantlab.venue.limits import WeightLimit, rate_limits, weight_of
 from quantlab.venue.log import RequestLog
@@ -84,32 +87,38 @@ class Rest:
                 params = parameters.parse(query, sent.decode("utf-8", "replace"))
                 weight = weight_of(method, path, params)
             finally:
+                if fault is not None and fault.kind == "ban":
+                    limit.ban(fault.ban_s)
                 limit.take(weight)
-            if fault is not None and fault.kind == "status":
-                status, headers = fault.status, _told(fault)
-                told = {"code": fault.code, "msg": fault.msg}
-                content = msgspec.json.encode(told) if fault.body is None else fault.body.encode()
-            else:
-                content = msgspec.json.encode(self._answer(request, query, sent, params))
-                if path == "/api/v3/depth" and fault is not None and fault.kind == "stale_snapshot":
-                    content = _aged(content, fault.back)
+            answer: Any = None
+            if fault is None or fault.reaches:
+                answer = self._answer(request, query, sent, params)
+            if path == "/api/v3/depth" and fault is not None and fault.kind == "stale_snapshot":
+                answer = aged(answer, fault.back)
+            content = msgspec.json.encode(answer)
         except VenueError as error:
             status, headers, content = error.status, error.headers, msgspec.json.encode(error.body)
+        limited = status in (418, 429)  # the address is told that first
+        if fault is not None and fault.kind == "status" and not limited:
+            status, headers, content = fault.told
         return weight, status, content, {**_used(limit, on_wallet), **headers}
 
-    def _answer(self, request: web.BaseRequest, query: str, sent: bytes, params: Mapping[str, str]) -> object:
+    def _answer(self, request: web.BaseRequest, query: str, sent: bytes, params: Mapping[str, str]) -> Any:
         method, path = request.method, request.path
         if method == "GET" and path in PUBLIC:
             public = PUBLIC[path]
             parameters.check_names(params, public.known)
             answer = public.answer(self._market, params)
+            if path == "/api/v3/time":
+                answer["serverTime"] += self._faults.skew_ms(path)
             if path == "/api/v3/exchangeInfo":
                 answer["rateLimits"] = rate_limits(answer["rateLimits"], self._limit.limit)
             return answer
         if (method, path) not in self._account.endpoints:
             raise not_played(f"{method} {path}")
         api_key = request.headers.get("X-MBX-APIKEY")
-        key = self._keys.check_request(api_key, query.encode("utf-8", "surrogateescape"), sent, params, request.remote)
+        encoded, skew_ms = query.encode("utf-8", "surrogateescape"), self._faults.skew_ms(path)
+        key = self._keys.check_request(api_key, encoded, sent, params, request.remote, skew_ms=skew_ms)
         return self._account.answer(method, path, params, key)
 
 
@@ -122,31 +131,17 @@ async def _faulty(
     request: web.BaseRequest, fault: Fault, status: int, content: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
     if fault.kind == "latency":
-        await asyncio.sleep(fault.ms / 1000)
-    elif fault.kind == "html":
-        content, headers = b"<html><body>maintenance</body></html>", {**headers, "Content-Type": "text/html"}
-    elif fault.kind == "truncate":
-        content = content[: len(content) // 2]
+        await asyncio.sleep(fault.delay_s())
     elif fault.kind == "drop" and request.transport is not None:
         request.transport.abort()
-    return _response(request, status, content, headers)
-
-
-def _told(fault: Fault) -> dict[str, str]:
-    retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return {**retry, **{name: str(value) for name, value in fault.headers.items()}}
+    content, told = damaged(content, fault)
+    return _response(request, status, content, {**headers, **told})
 
 
 def _used(limit: WeightLimit, on_wallet: bool) -> dict[str, str]:
     if on_wallet:
         return {"X-SAPI-USED-IP-WEIGHT-1M": str(limit.used)}
     return {"X-MBX-USED-WEIGHT": str(limit.used), "X-MBX-USED-WEIGHT-1M": str(limit.used)}
-
-
-def _aged(content: bytes, back: int) -> bytes:
-    """A depth answer as if it were `back` updates older."""
-    answer = msgspec.json.decode(content)
-    return msgspec.json.encode({**answer, "lastUpdateId": max(0, answer["lastUpdateId"] - back)})
 
 
 def _response(request: web.BaseRequest, status: int, content: bytes, headers: Mapping[str, str]) -> web.Response:

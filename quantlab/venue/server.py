@@ -59,7 +59,7 @@ class Venue:
             raise ConfigurationError(f"speed {speed:g}: it is above 0, or max")
         self.market = market
         self.log = RequestLog(lambda: market.now_ms)
-        self.faults = Faults()
+        self.faults = Faults(lambda: market.now_ms - market.start_ms)
         self.account = Account(market)
         self.connections: dict[Connection, None] = {}
         self.pacer = Pacer(market, self.connections.keys(), self.faults, speed, hold=hold)
@@ -72,7 +72,7 @@ class Venue:
             market, self.account, self.keys, self.log, self.faults,
             limit=self._limit, wallet_limit=WeightLimit(WALLET_WEIGHT_A_MINUTE), sapi=sapi,
         )  # fmt: skip
-        self._socket_api = SocketApi(market, self.account, self.keys, self.log, self._limit)
+        self._socket_api = SocketApi(market, self.account, self.keys, self.log, self.faults, self._limit)
         self._inspection = Inspection(self.clock, self.log, self.faults, self.pacer, self.keys, self.account)
         self._runner: web.ServerRunner | None = None
         self._playing: asyncio.Task[None] | None = None
@@ -154,7 +154,7 @@ class Venue:
 
     async def _open(self, request: web.BaseRequest) -> web.StreamResponse:
         """A socket, unless there are too many, a fault says no, or it is no socket at all."""
-        refusal = self._refusal(request)
+        refusal = await self._refusal(request)
         self.log.add(
             "ws",
             request.method,
@@ -169,12 +169,17 @@ class Venue:
             return await self._socket_api.serve(request)
         return await self._stream(request)
 
-    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
+    async def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         fault = self.faults.request(request.path)
-        if fault is not None and fault.kind in ("status", "drop"):
-            if fault.kind == "drop" and request.transport is not None:
+        if fault is not None and fault.kind == "latency":
+            await asyncio.sleep(fault.delay_s())
+        elif fault is not None and fault.kind == "drop":
+            if request.transport is not None:
                 request.transport.abort()
-            return web.Response(status=fault.status, text=fault.body or fault.msg, headers=fault.headers)
+            return web.Response(status=503)
+        elif fault is not None and fault.kind == "status":
+            status, headers, content = fault.told
+            return web.Response(status=status, headers=headers, body=content)
         if not self._opened.take():
             retry = {"Retry-After": str(int(_CONNECTIONS_S))}
             return web.Response(status=429, text="Too many connections", headers=retry)
@@ -190,8 +195,9 @@ class Venue:
         if wrong is not None:
             return web.Response(status=400, text=wrong)
         connection = Connection(
-            request, subscription, self.log, self.pacer.wake, ping_s=self._ping_s, pong_s=self._pong_s
-        )
+            request, subscription, self.log, self.faults, self.pacer.wake,
+            opened_ms=self.market.now_ms - self.market.start_ms, ping_s=self._ping_s, pong_s=self._pong_s,
+        )  # fmt: skip
         self.connections[connection] = None
         try:
             await connection.serve()
