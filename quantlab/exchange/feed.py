@@ -1,32 +1,28 @@
-"""The stream: one connection for all bots, every message seen, in order."""
+"""The stream: one reader for all bots, every message seen, in order, over any number of connections."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
-from itertools import count
-from typing import Any
 
 import aiohttp
-import msgspec
 
 from quantlab.exchange.config import DoorConfig, address_of
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.errors import failure_of_answer, failure_of_exception
-from quantlab.exchange.guard import ATTEMPT, Attempt
+from quantlab.exchange.handover import OVERLAP_S, Handover
 from quantlab.exchange.retry import TRIES, Backoff
-from quantlab.model.errors import ConfigurationError, ExchangeError, ExchangeUnreachable, QuantlabError, Refused
+from quantlab.exchange.settling import Settling
+from quantlab.exchange.stream_session import Broken, StreamSession
+from quantlab.exchange.subscription import Subscription
+from quantlab.model.errors import QuantlabError
 from quantlab.model.protocols import Sink
 
-#: Source: Binance WebSocket streams docs, limits, checked 2026-11-23: 1,024 streams a connection, 5 messages a second
-#: from the client, pongs included.
-MAX_STREAMS = 1024
-_STREAMS_A_MESSAGE = 200
-_MESSAGE_PAUSE_S = 0.25
-_MAX_FRAME_BYTES = 16 * 2**20
-_CLOSE_S = 2.0
 #: A connection that lived this long was a good one: the next pause begins small again.
 _GOOD_S = 30.0
+#: Binance cuts a connection after 24 h. It is replaced between 23 h 40 min and 23 h 50 min: not all clients at once,
+#: and with time to try again. Source: Binance spot WebSocket streams docs, checked 2026-11-23.
+LIFE_S, LIFE_JITTER_S = 85_800.0, 600.0
 
 
 class StreamFeed:
@@ -37,197 +33,189 @@ class StreamFeed:
         self._session = session
         self._log = log
         self._address = address_of(config.stream_url)
-        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
         self._stopped = asyncio.Event()
-        self._ids = count(1)
-        #: Frames and pings heard, and whether the sink has the word: silence is only ours to judge when it has not.
-        self._heard = 0
-        self._settling = False
-        self._silent = False
+        self._line: StreamSession | None = None
+        self._lines: set[StreamSession] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._backoff = Backoff()
+        self._settling: Settling
+        #: On an exchange nothing waits for an answer; two of its machines may lag behind each other.
+        self._beside = config.is_real
+        self._overlap_s = OVERLAP_S if config.is_real else 0.0
 
     async def run(self, streams: Sequence[str], sink: Sink) -> None:
-        """Deliver `streams` to `sink` until `stop`, over any number of reconnects.
+        """Deliver `streams` to `sink` until `stop`, over any number of connections.
 
-        Raises what kept the first connection from standing: ExchangeUnreachable, ExchangeError, Refused; and
-        ConfigurationError for more streams than one connection may carry. Later failures are marked and tried again.
+        Marks: "connected"; "handover" when the next connection took over without a hole; "disconnected" or "silent",
+        and "reconnected", when there may be one. Raises what kept the first connection from standing:
+        ExchangeUnreachable, ExchangeError, Refused; and ConfigurationError for more streams than one connection may
+        carry. Later failures are marked and tried again.
         """
-        names = list(dict.fromkeys(streams))
-        if not 0 < len(names) <= MAX_STREAMS:
-            raise ConfigurationError(f"{len(names)} streams: one connection carries 1 to {MAX_STREAMS}")
-        backoff = Backoff()
-        connected = False
-        tries = 0
-        loop = asyncio.get_running_loop()
-        while not self._stopped.is_set():
-            tries += 1
-            since = loop.time()
-            try:
-                early = await self._open(names)
+        names = Subscription(streams).streams
+        self._settling = Settling(sink, beside=self._beside, failed=self._wake)
+        try:
+            await self._first(names)
+            kind = "connected"
+            while not self._stopped.is_set():
+                assert self._line is not None
+                sink.mark(kind, self._address)
+                since_s = asyncio.get_running_loop().time()
+                why = await self._deliver(names, sink)
+                await self._settling.end()
                 if self._stopped.is_set():
-                    return  # `stop` came while dialling, and found no socket to close
-                sink.mark("reconnected" if connected else "connected", self._address)
-                connected = True
-                since = loop.time()
-                why = await self._deliver(early, sink)
-            except (Refused, ConfigurationError):
-                raise
-            except _Broken as broken:
-                if not connected and (not broken.transient or tries == TRIES):
-                    raise broken.error from None
-                why = str(broken.error)
-            finally:
-                await self._close()
-            if self._stopped.is_set():
-                return
-            if connected:
-                sink.mark("silent" if self._silent else "disconnected", why)
-            if loop.time() - since > _GOOD_S:
-                backoff.reset()
-            await self._pause(backoff.pause_s())
+                    return
+                sink.mark("silent" if self._line.went_silent else "disconnected", why)
+                if asyncio.get_running_loop().time() - since_s > _GOOD_S:
+                    self._backoff.reset()
+                await self._again(names, sink)
+                kind = "reconnected"
+        finally:
+            await self._close_all()
+            await self._settling.end()
 
     async def stop(self) -> None:
         """End `run`: it returns after the frame at hand."""
         self._stopped.set()
-        await self._close()
+        await self._close_all()
 
-    async def _open(self, streams: list[str]) -> list[bytes]:
-        """Dial and subscribe. Returns the frames that came before the subscription was whole."""
-        attempt = Attempt()
-        token = ATTEMPT.set(attempt)
-        what = "stream"
+    # -- dialling -----------------------------------------------------------------------------------------------------
+
+    async def _first(self, names: Sequence[str]) -> None:
+        """The first connection: what keeps it from standing is the caller's to know."""
+        tries = 0
+        while not self._stopped.is_set():
+            tries += 1
+            try:
+                self._line = await self._open(names)
+                return
+            except Broken as broken:
+                if not broken.transient or tries == TRIES:
+                    raise broken.error from None
+            await self._pause(self._backoff.pause_s())
+
+    async def _again(self, names: Sequence[str], sink: Sink) -> None:
+        """A connection after one that ended, however long it takes. A successor that already stood is taken."""
+        successor = next((line for line in self._lines if line is not self._line and line.whole), None)
+        if self._line is not None:
+            self._drop(self._line)
+        self._line = successor
+        while self._line is None and not self._stopped.is_set():
+            await self._pause(self._backoff.pause_s())
+            if self._stopped.is_set():
+                return
+            try:
+                self._line = await self._open(names)
+            except Broken as broken:
+                sink.mark("disconnected", str(broken.error))
+
+    async def _open(self, names: Sequence[str]) -> StreamSession:
+        line = self._new_line()
         try:
-            self._socket = socket = await self._session.ws_connect(
-                f"{self._config.stream_url}/stream",
-                autoping=False,
-                max_msg_size=_MAX_FRAME_BYTES,
-                decode_text=False,
-                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
-            )
-        except aiohttp.WSServerHandshakeError as error:
-            failure = failure_of_answer(what, error.status, attempt.headers, attempt.body or b"", 0)
-            unexpected = ExchangeError(f"{self._address} does not speak WebSocket (HTTP {error.status})")
-            raise _Broken(failure.error if failure else unexpected, bool(failure and failure.transient)) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            failure = failure_of_exception(what, error, self._config, attempt.left)
-            raise _Broken(failure.error, failure.transient) from error
-        finally:
-            ATTEMPT.reset(token)
-        self._log.connected(self._address, "/stream")
-        try:
-            async with asyncio.timeout(self._config.timeout_s):
-                return await self._subscribe(socket, streams)
-        except TimeoutError as error:
-            raise _Broken(ExchangeUnreachable(f"{self._address} did not answer the subscription"), True) from error
-        except ConnectionError as error:
-            raise _Broken(ExchangeUnreachable(f"the stream broke while subscribing: {error}"), True) from error
+            await line.open(names)
+        except BaseException:
+            self._drop(line)
+            raise
+        return line
 
-    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse[Any], streams: list[str]) -> list[bytes]:
-        early: list[bytes] = []
-        for start in range(0, len(streams), _STREAMS_A_MESSAGE):
-            if start:
-                await asyncio.sleep(_MESSAGE_PAUSE_S)
-            number = next(self._ids)
-            batch = streams[start : start + _STREAMS_A_MESSAGE]
-            await socket.send_str(msgspec.json.encode({"method": "SUBSCRIBE", "params": batch, "id": number}).decode())
-            while True:
-                message = await socket.receive()
-                if message.type is aiohttp.WSMsgType.PING:
-                    await socket.pong(message.data)
-                elif message.type is not aiohttp.WSMsgType.TEXT:
-                    raise _Broken(ExchangeUnreachable(f"{self._address} closed the stream unsubscribed"), True)
-                elif message.data.startswith(_DATA):
-                    early.append(message.data)
-                elif _is_answer(message.data, number):
-                    break
-        return early
+    def _new_line(self) -> StreamSession:
+        line = StreamSession(self._config, self._session, self._log)
+        life_s = LIFE_S - LIFE_JITTER_S * random.random()  # noqa: S311 - spreads load, guards nothing
+        line.replace_at_s, line.why_leave = asyncio.get_running_loop().time() + life_s, "planned, before 24 h"
+        self._lines.add(line)
+        return line
 
-    async def _deliver(self, early: list[bytes], sink: Sink) -> str:
-        """Hand frames on until the connection ends; returns why it did."""
-        socket = self._socket
-        assert socket is not None
-        self._silent = False
-        watch = asyncio.create_task(self._watch(socket))
-        try:
-            if sink.unsettled:
-                await self._settle(sink)
-            for raw in early:
-                sink.frame(raw)
-                if sink.unsettled:
-                    await self._settle(sink)
-            return await self._read(socket, sink)
-        finally:
-            watch.cancel()
+    # -- delivering ---------------------------------------------------------------------------------------------------
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse[Any], sink: Sink) -> str:
-        """The hot loop: some microseconds a frame, and no await but for the frame itself while data is waiting.
-
-        A ping is answered in reading order, that is after the sink has consumed all that came before it: a venue that
-        waits for the pong knows that everything was read.
-        """
-        receive, frame = socket.receive, sink.frame
-        text, ping, pong = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG
-        while True:
-            kind, raw, _ = await receive()
-            self._heard += 1
-            if kind is text:
-                if raw.startswith(_DATA):
-                    frame(raw)
-                    if sink.unsettled:
-                        await self._settle(sink)
-                elif why := self._other(raw, sink):
-                    return why
-            elif kind is ping:
-                try:
-                    await socket.pong(raw)
-                except ConnectionError as error:
-                    return f"the stream broke: {error}"
-            elif kind is not pong:
-                return self._ending(socket, raw)
-
-    async def _settle(self, sink: Sink) -> None:
-        self._settling = True
-        try:
-            await sink.settle()
-        finally:
-            self._settling = False
-            self._heard += 1
-
-    def _other(self, raw: bytes, sink: Sink) -> str:
-        """A frame that is not market data as usual. Returns why the connection should end, if it should."""
-        try:
-            message = msgspec.json.decode(raw)
-        except msgspec.DecodeError:
-            return f"a frame is not JSON: {raw[:40]!r}"
-        if isinstance(message, dict) and "stream" in message:  # the same data, its fields in another order
+    async def _deliver(self, names: Sequence[str], sink: Sink) -> str:
+        """Hand on what comes from the line, and from those that take it over without a hole. Returns why the last of
+        them ended."""
+        line = self._line
+        assert line is not None
+        if sink.unsettled:
+            await self._settle()
+        held, line.held = line.held, []
+        for raw in held:
             sink.frame(raw)
-        elif isinstance(message, dict) and message.get("e") == "serverShutdown":
-            return "the exchange announced a shutdown"
+            if sink.unsettled:
+                await self._settle()
+        while not self._stopped.is_set():
+            if why := await line.read(sink.frame, sink, self._settle):
+                return why
+            if asyncio.get_running_loop().time() >= line.replace_at_s:
+                line, why = await self._hand_over(line, names, sink)
+                if why:
+                    return why
         return ""
 
-    def _ending(self, socket: aiohttp.ClientWebSocketResponse[Any], data: Any) -> str:
-        if self._silent:
-            return f"nothing heard for {self._config.silence_s:g} s"
-        if isinstance(data, Exception):
-            return f"the stream broke: {data}"
-        return f"the exchange closed the stream (code {socket.close_code})"
+    async def _hand_over(self, old: StreamSession, names: Sequence[str], sink: Sink) -> tuple[StreamSession, str]:
+        """Replace `old`. Returns the line to read on, and why the old one ended where it did so too early. When there
+        is no successor the old one goes on, and another try is due after a pause."""
+        handover = Handover(old, self._new_line(), sink, overlap_s=self._overlap_s)
+        preparing = asyncio.create_task(self._prepare(handover, names))
+        try:
+            why = ""
+            while not why and not handover.ready and not preparing.done() and not self._stopped.is_set():
+                why = await old.read(handover.deliver, sink, self._settle)
+            if why or self._stopped.is_set():
+                return old, why
+            failure = await preparing or await handover.gather()
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+            await handover.end()
+            if not handover.new.whole:
+                self._drop(handover.new)
+        if failure:
+            self._drop(handover.new)
+            old.replace_at_s = asyncio.get_running_loop().time() + self._backoff.pause_s()
+            return old, ""
+        new = self._line = handover.new
+        sink.mark("handover", old.why_leave)
+        for raw in handover.held():
+            sink.frame(raw)
+            if sink.unsettled:
+                await self._settle()
+        self._drop(old)
+        return new, await new.read(handover.follow, sink, self._settle)
 
-    async def _watch(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
-        """Close a connection on which nothing was heard for `silence_s`."""
-        heard, since = -1, 0.0
-        clock = asyncio.get_running_loop().time
-        while True:
-            if heard != self._heard or self._settling:
-                heard, since = self._heard, clock()
-            elif clock() - since >= self._config.silence_s:
-                self._silent = True
-                await socket.close()
-                return
-            await asyncio.sleep(self._config.silence_s / 8)
+    async def _prepare(self, handover: Handover, names: Sequence[str]) -> str:
+        """Why there is no successor, or "" when it is ready."""
+        try:
+            await handover.prepare(names)
+            return ""
+        except (Broken, QuantlabError, ConnectionError) as error:
+            return str(error)
+        finally:
+            if not handover.ready:
+                handover.old.leaving = True  # its reader goes on with the next frame, and with this in mind
 
-    async def _close(self) -> None:
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            await socket.close()
+    async def _settle(self) -> None:
+        line = self._line
+        assert line is not None
+        line.busy = not self._beside
+        try:
+            await self._settling.settle()
+        finally:
+            line.busy = False
+
+    # -- ending -------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Settling failed: the reader has to know."""
+        if self._line is not None:
+            self._drop(self._line)
+
+    def _drop(self, line: StreamSession) -> None:
+        """Close a line that is not read any more; nobody waits for the other side's word."""
+        self._lines.discard(line)
+        task = asyncio.create_task(line.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close_all(self) -> None:
+        for line in tuple(self._lines):
+            self._drop(line)
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -235,31 +223,3 @@ class StreamFeed:
                 await self._stopped.wait()
         except TimeoutError:
             pass
-
-
-#: How each frame of the combined stream begins.
-_DATA = b'{"stream"'
-
-
-class _Broken(Exception):
-    """The connection could not be made or subscribed; `error` says why, in the taxonomy's words."""
-
-    def __init__(self, error: QuantlabError, transient: bool) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.transient = transient
-
-
-def _is_answer(raw: bytes, number: int) -> bool:
-    """Whether `raw` answers command `number`. Raises _Broken when it says no."""
-    try:
-        message = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return False
-    if not isinstance(message, dict) or message.get("id") != number:
-        return False
-    if message.get("result", 0) is None:
-        return True
-    fault = message.get("error") or message
-    reason, code = str(fault.get("msg", fault)), int(fault.get("code", 0) or 0)
-    raise _Broken(ExchangeError(f"the exchange refused the subscription: {reason}", code=code), False)

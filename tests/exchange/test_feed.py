@@ -12,9 +12,9 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from quantlab.exchange import Door
-from quantlab.exchange import feed as feed_module
 from quantlab.exchange import retry as retry_module
-from quantlab.exchange.feed import MAX_STREAMS
+from quantlab.exchange import stream_session, subscription
+from quantlab.exchange.subscription import MAX_STREAMS
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable, Refused
 
 from .scripted import RecordingSink, ScriptedExchange, config_for, until
@@ -37,7 +37,7 @@ def sends(*frames: str) -> Callable[[web.WebSocketResponse], Awaitable[None]]:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_module, "_FIRST_S", 0.02)
-    monkeypatch.setattr(feed_module, "_CLOSE_S", 0.1)
+    monkeypatch.setattr(stream_session, "_CLOSE_S", 0.1)
 
 
 @asynccontextmanager
@@ -158,19 +158,11 @@ async def test_a_cut_connection_is_marked(door: Door, exchange: ScriptedExchange
     assert "disconnected" in sink.kinds
 
 
-async def test_an_announced_shutdown_is_a_reason_to_dial_anew(door: Door, exchange: ScriptedExchange) -> None:
-    exchange.script = sends('{"e":"serverShutdown","E":1770123456789}')
-    sink = RecordingSink()
-    async with running(door, sink):
-        await sink.until(lambda sink: "reconnected" in sink.kinds)
-    assert sink.entries[1] == ("disconnected", "the exchange announced a shutdown")
-
-
 async def test_silence_is_marked_and_dialled_anew(exchange: ScriptedExchange) -> None:
     sink = RecordingSink()
     async with Door(config_for(exchange.url, silence_s=0.1)) as door, running(door, sink):
         await sink.until(lambda sink: "reconnected" in sink.kinds)
-    assert sink.entries[1] == ("silent", "nothing heard for 0.1 s")
+    assert sink.entries[1] == ("silent", "no market data for 0.1 s")
 
 
 async def test_a_thinking_sink_is_not_silence(exchange: ScriptedExchange) -> None:
@@ -193,8 +185,7 @@ async def test_a_thinking_sink_is_not_silence(exchange: ScriptedExchange) -> Non
 
 
 async def test_many_streams_are_subscribed_in_batches(door: Door, exchange: ScriptedExchange, monkeypatch: Any) -> None:
-    monkeypatch.setattr(feed_module, "_STREAMS_A_MESSAGE", 3)
-    monkeypatch.setattr(feed_module, "_MESSAGE_PAUSE_S", 0.01)
+    monkeypatch.setattr(subscription, "STREAMS_A_MESSAGE", 3)
     streams = [f"s{number}usdt@trade" for number in range(8)]
     exchange.script = sends(frame(1))
     sink = RecordingSink()
