@@ -9,12 +9,14 @@ import aiohttp
 from yarl import URL
 
 from quantlab.exchange.budget import Budget
+from quantlab.exchange.clock import ExchangeClock, Reading
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
 from quantlab.exchange.feed import StreamFeed
 from quantlab.exchange.guard import guarded_session
 from quantlab.exchange.rest import Rest
 from quantlab.exchange.rules import Origins
+from quantlab.exchange.sharing import Answer
 from quantlab.exchange.transport import Transport
 
 
@@ -32,14 +34,17 @@ class Door:
         self.budget = Budget(config.weight_per_minute, timeout_s=config.timeout_s)
         self._session: aiohttp.ClientSession
         self.rest: Rest
+        #: The exchange's clock. Each answer's date keeps it roughly known; `clock.run()` keeps it known well.
+        self.clock: ExchangeClock
         self.feed: StreamFeed
 
     async def __aenter__(self) -> Self:
         config = self.config
         origins = Origins(URL(config.rest_url), URL(config.stream_url), is_venue=config.market == "replay")
         self._session = guarded_session(origins, self._log, config.timeout_s)
-        self._transport = Transport(config, self._session, self.budget, self._log)
+        self._transport = Transport(config, self._session, self.budget, self._log, heard=self._heard)
         self.rest = Rest(self._transport, self._log, is_real=config.is_real)
+        self.clock = ExchangeClock(self.rest.read_clock)
         self.feed = StreamFeed(config, self._session, self._log)
         return self
 
@@ -49,6 +54,10 @@ class Door:
         await self.feed.stop()
         await self._transport.close()
         await self._session.close()
+
+    def _heard(self, answer: Answer) -> None:
+        if answer.date_ms:
+            self.clock.saw_date(Reading(answer.date_ms, answer.sent_s, answer.answered_s, resolution_ms=1000.0))
 
     async def venue_clock(self) -> dict[str, Any]:
         """What a replay venue plays, and how far it is. Raises ExchangeError (status 404) elsewhere."""

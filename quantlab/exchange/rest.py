@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from quantlab.exchange.clock import Reading
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.rules import VENUE_CLOCK
 from quantlab.exchange.sharing import FOREVER, Answer, Answers, Lifetime
@@ -16,6 +17,8 @@ from quantlab.model.errors import MalformedMessage
 from quantlab.model.timeframe import timeframe_ms
 
 _EXCHANGE_INFO_S = 3600.0
+#: The year 9999: what says more is no time.
+_LAST_MS = 253_000_000_000_000
 #: The row of a candle that still forms is as old as the answer: never older than this.
 _FORMING_S = 60.0
 #: What the `Date` header may be late by: its own second, and the way here.
@@ -74,14 +77,19 @@ class Rest:
         return await self._ask("/api/v3/ticker/bookTicker", _symbols(symbols))
 
     async def server_time_ms(self) -> int:
-        """The exchange's wall clock, UTC ms. Never shared: a clock is read to measure."""
+        """The exchange's wall clock, UTC ms."""
+        return (await self.read_clock()).server_ms
+
+    async def read_clock(self) -> Reading:
+        """The exchange's wall clock, and when it was asked and answered. Never shared: a clock is read to measure."""
         path = "/api/v3/time"
         self._log.asked(path)
-        body = (await self._transport.get(path, {})).body
+        answer = await self._transport.get(path, {})
         try:
-            return int(msgspec.json.decode(body)["serverTime"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise MalformedMessage(f"GET {path}: no serverTime in {body[:80]!r}") from error
+            server_ms = msgspec.json.decode(answer.body, type=_ServerTime).serverTime
+        except msgspec.DecodeError as error:
+            raise MalformedMessage(f"GET {path}: no serverTime in {answer.body[:80]!r}") from error
+        return Reading(server_ms, answer.sent_s, answer.answered_s)
 
     async def venue_clock(self) -> dict[str, Any]:
         """What a replay venue plays, and how far it is. ExchangeError (404) where the exchange is not ours."""
@@ -113,6 +121,10 @@ class Rest:
             return 0.0
         left_s = (last_close_ms - answer.date_ms) / 1000
         return FOREVER if left_s < 0 else min(left_s - _DATE_MARGIN_S, _FORMING_S)
+
+
+class _ServerTime(msgspec.Struct):
+    serverTime: Annotated[int, msgspec.Meta(ge=0, lt=_LAST_MS)]
 
 
 def _symbols(symbols: Sequence[str] | None) -> dict[str, Any]:

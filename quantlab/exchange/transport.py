@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -17,14 +16,15 @@ from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.errors import Failure, failure_of_answer, failure_of_exception
 from quantlab.exchange.guard import ATTEMPT, Attempt
-from quantlab.exchange.retry import TRIES, Backoff
+from quantlab.exchange.retry import asked_again
 from quantlab.exchange.sharing import Answer
 from quantlab.exchange.weights import weight_of
 from quantlab.model.errors import Refused
 
 
 class Transport:
-    """GETs of market data over the guarded session. `clock` is the budget's (monotonic seconds)."""
+    """GETs of market data over the guarded session. `clock` is the budget's (monotonic seconds); `heard` is shown each
+    answer as it comes."""
 
     def __init__(
         self,
@@ -33,12 +33,14 @@ class Transport:
         budget: Budget,
         log: EgressLog,
         clock: Callable[[], float] = time.monotonic,
+        heard: Callable[[Answer], None] = lambda answer: None,
     ) -> None:
         self._config = config
         self._session = session
         self._budget = budget
         self._log = log
         self._clock = clock
+        self._heard = heard
         self._client: Any = None
 
     async def get(self, path: str, params: Mapping[str, Any]) -> Answer:
@@ -49,17 +51,10 @@ class Transport:
         """
         weight = weight_of(path, params)
         deadline = self._clock() + self._config.total_s
-        backoff = Backoff()
-        tries = 0
-        while True:
-            tries += 1
-            attempt, failure = await self._attempt(path, params, weight, deadline)
-            if failure is None:
-                return Answer(attempt.body or b"", _date_ms(attempt.headers))
-            pause_s = backoff.pause_s()
-            if not failure.transient or tries == TRIES or self._clock() + pause_s >= deadline:
-                raise failure.error
-            await asyncio.sleep(pause_s)
+        attempt = await asked_again(lambda: self._attempt(path, params, weight, deadline), deadline, self._clock)
+        answer = Answer(attempt.body or b"", _date_ms(attempt.headers), attempt.sent_s, attempt.answered_s)
+        self._heard(answer)
+        return answer
 
     @property
     def client(self) -> Any:
@@ -108,7 +103,8 @@ class Transport:
         finally:
             ATTEMPT.reset(token)
         wall_ms = time.time_ns() // 1_000_000
-        return failure_of_answer(what, attempt.status, attempt.headers, attempt.body or b"", wall_ms)
+        body = attempt.body or b""
+        return failure_of_answer(what, attempt.status, attempt.headers, body, wall_ms, shape=_shape(path, params))
 
     def _settle(self, held: Held, attempt: Attempt, path: str, detail: str, weight: int) -> None:
         """Give the weight back when it is due, and write down what left."""
@@ -118,6 +114,16 @@ class Transport:
         if attempt.status:
             self._budget.answered(held, attempt.used_weight)
         self._log.sent(self._config.address, path, weight, attempt.status, detail)
+
+
+#: Answers that are lists whatever is asked, and those that are one row for one `symbol`.
+_LISTS = frozenset({"/api/v3/klines", "/api/v3/trades", "/api/v3/aggTrades"})
+_TICKERS = frozenset({"/api/v3/ticker/24hr", "/api/v3/ticker/bookTicker", "/api/v3/ticker/price"})
+
+
+def _shape(path: str, params: Mapping[str, Any]) -> str:
+    """How the JSON of a good answer begins. Source: Binance spot REST docs, checked 2026-11-23."""
+    return "[" if path in _LISTS or (path in _TICKERS and "symbol" not in params) else "{"
 
 
 def _date_ms(headers: Mapping[str, str]) -> int:
