@@ -9,9 +9,10 @@ Three places are checked, each below everything that a library or a caller can o
 What may leave is the business of the `Rules` that a session is made with: market data without a key (`rules`), a signed
 read (`signed_rules`), or this machine's public address (`address`).
 
-A refusal raises `Refused` before the socket and is written to the egress log. This binds libraries and mistakes, not
-code that means harm: Python in the same process can always open a socket of its own. Against that stand that nothing
-else in the package makes a client (tested), and `quantlab run --sealed`, where the kernel refuses.
+A refusal raises `Refused` before the socket and is written to the egress log. What does not use these sessions meets
+the `wall`, which lets a run's process connect only from inside a session's `connect`; C code and children meet the
+kernel, in a run that is sealed (`seal`): there the connections come from a `gate`. Nothing else in the package makes a
+client (tested).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
+from quantlab.exchange import gate, wall
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.rules import Rules, checked_frame
 from quantlab.model.errors import MalformedMessage, Refused
@@ -85,7 +87,12 @@ class _Connector(aiohttp.TCPConnector):
     """Gives a connection to a request that may leave, and to no other."""
 
     def __init__(self, rules: Rules, log: EgressLog) -> None:
-        super().__init__(resolver=_Resolver(rules.hosts), limit=_MAX_CONNECTIONS)
+        keys = gate.keys()
+        through_gate: dict[str, Any] = {} if keys is None else {"socket_factory": keys.connection}
+        #: What this session's resolver gave: where the wall lets it connect to.
+        self._addresses: set[tuple[str, int]] = set()
+        resolver = _Resolver(rules.hosts, self._addresses, keys)
+        super().__init__(resolver=resolver, use_dns_cache=keys is None, limit=_MAX_CONNECTIONS, **through_gate)
         self._rules = rules
         self._egress = log
 
@@ -106,16 +113,23 @@ class _Connector(aiohttp.TCPConnector):
         if fault is not None or attempt is None:
             self._egress.refused(req.method, req.url.raw_authority, req.url.raw_path, fault or "")
             raise Refused(f"{req.method} {req.url.raw_path} refused: {fault}. {self._rules.creed}")
-        connection = await super().connect(req, traces, timeout)
+        if wall.is_numeric(req.url.raw_host or ""):  # aiohttp asks no resolver for it
+            self._addresses.add((req.url.raw_host or "", req.url.port or 0))
+        with wall.opened(self._addresses), gate.handing_over():
+            connection = await super().connect(req, traces, timeout)
         attempt.url, attempt.sent_s = req.url, time.monotonic()
         return connection
 
 
 class _Resolver(AbstractResolver):
-    """Knows the hosts it was made with and no other name."""
+    """Knows the hosts it was made with and no other name. Asks the system or, where the process is sealed, the gate."""
 
-    def __init__(self, hosts: frozenset[str]) -> None:
+    def __init__(
+        self, hosts: frozenset[str], addresses: set[tuple[str, int]], keys: gate.GateKeys | None = None
+    ) -> None:
         self._hosts = hosts
+        self._addresses = addresses
+        self._gate = keys
         self._system = aiohttp.ThreadedResolver()
 
     async def resolve(
@@ -123,10 +137,22 @@ class _Resolver(AbstractResolver):
     ) -> list[ResolveResult]:
         if host not in self._hosts:
             raise Refused(f"the name {host} is not resolved: this door opens to {', '.join(sorted(self._hosts))}")
-        return await self._system.resolve(host, port, family)
+        if self._gate is not None:
+            return [_result(host, await self._gate.resolve(host, port), port)]
+        wall.may_resolve(host)
+        found = await self._system.resolve(host, port, family)
+        self._addresses.update((result["host"], result["port"]) for result in found)
+        return found
 
     async def close(self) -> None:
         await self._system.close()
+
+
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=family, proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST
+    )
 
 
 def _transport_fault(req: aiohttp.ClientRequest) -> str | None:

@@ -5,7 +5,7 @@ an error it can report. Two things about it matter more than the list:
 
 - `socket` makes local stream sockets only, and `connect` is refused altogether. The second closes what the first leaves
   open: a TCP connection that was handed to this process could be disconnected and connected anew elsewhere
-  (`connect` with AF_UNSPEC), and a local socket could reach a daemon that connects for others (D-Bus, Docker, an agent).
+  (`connect` with AF_UNSPEC), and a local socket could reach a daemon that connects for others (D-Bus, Docker).
 - The filter is inherited by every thread and child, across `execve`, and a later one can only take more away.
 
 Sources: seccomp(2), bpf filter format in <linux/filter.h>, system call tables of Linux 6.12 for x86_64 and arm64
@@ -21,7 +21,6 @@ import sys
 from typing import NamedTuple
 
 from quantlab.model.errors import Refused
-
 
 #: The architectures: name in audit records, column in the table below.
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -113,7 +112,7 @@ def install() -> None:
     """Put the filter up in every thread of this process. Raises Refused where the kernel does not take it."""
     machine = this_machine()
     steps = program(machine)
-    array = (_SockFilter * len(steps))(*((step.code, step.yes, step.no, step.k) for step in steps))
+    array = (_SockFilter * len(steps))(*(_SockFilter(step.code, step.yes, step.no, step.k) for step in steps))
     whole = _SockFprog(len(steps), array)
     libc = ctypes.CDLL(None, use_errno=True)
     long = ctypes.c_ulong

@@ -19,7 +19,7 @@ import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NoReturn
@@ -124,7 +124,7 @@ def _look_at_name(host: Any, *rest: Any) -> None:
         _refuse("look up", str(name))
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[..., None]] = {
     "socket.connect": _look_at_connect,
     "socket.bind": _look_at_bind,
     "socket.sendto": _look_at_send,
