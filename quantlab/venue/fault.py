@@ -129,7 +129,7 @@ class Fault:
         if not isinstance(row, dict):
             raise ConfigurationError("faults are a list of tables")
         kind = row.get("kind")
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise ConfigurationError(f'fault kind "{kind}": there are {", ".join(KINDS)}')
         takes = _WHEN + KINDS[kind]
         for name in row:

@@ -171,7 +171,7 @@ class Pacer:
                     connection.drop()
                     return True
                 case "half_open":
-                    connection.mute()
+                    connection.muted = True
                     return True
                 case "no_pings":
                     connection.pings = False
