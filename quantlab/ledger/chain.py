@@ -88,6 +88,14 @@ def end(connection: sqlite3.Connection, run_id: str | None) -> End:
     return End(0, head)
 
 
+def sealed_by(summary: Mapping[str, Any] | None) -> End | None:
+    """Where a run's chain ended when this summary of it was written; None when it does not say."""
+    requests = (summary or {}).get("requests", {})
+    if "egress_rows" not in requests or "egress_head" not in requests:
+        return None
+    return End(requests["egress_rows"], requests["egress_head"])
+
+
 def rows_of(connection: sqlite3.Connection, run_id: str | None) -> list[Row]:
     """All rows of `run_id` in the order in which they were written."""
     factory = connection.text_factory

@@ -256,9 +256,14 @@ class Ledger:
         """Each request that was sent or refused, and each stream command."""
         return self._frame("egress", run_id, "ORDER BY id")
 
-    def egress_rows(self, run_id: str | None) -> list[chain.Row]:
-        """The same rows with all that is stored of them, for a look at their chain; None: those of no run."""
-        return chain.rows_of(self._connection, run_id)
+    def check_egress(self, run_id: str | None, summary: Mapping[str, Any] | None = None) -> chain.Verdict:
+        """Look at the chain of a run's egress log (None: of no run), against `summary` or else the ledger's own."""
+        rows = chain.rows_of(self._connection, run_id)
+        if run_id is None:
+            return chain.check(rows)
+        run = self.run(run_id)
+        sealed = chain.sealed_by(run.summary if summary is None else summary)
+        return chain.check(rows, sealed, closed=run.state in ("finished", "stopped"))
 
     def egress_end(self, run_id: str) -> chain.End:
         """How many rows of the run are chained, and the link of the last."""

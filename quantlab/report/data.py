@@ -66,6 +66,8 @@ class RunData:
         self.marks = ledger.marks(run_id)
         self.events = ledger.events(run_id)
         self.egress = ledger.egress(run_id)
+        #: What a look at the chain of the egress log found.
+        self.egress_chain = ledger.check_egress(run_id)
 
     @property
     def capital(self) -> float:

@@ -23,7 +23,8 @@ from quantlab.report.picture import (
     drawn,
     finish,
 )
-from quantlab.report.tables import FLEET, equity_frame, slippage_table, spread_table, weight_curve
+from quantlab.report.tables import FLEET, equity_frame, slippage_table, spread_table
+from quantlab.report.traffic import weight_curve
 
 #: The budget of request weight in any 60 s of wall time.
 WEIGHT_LIMIT = 1_200

@@ -11,7 +11,8 @@ import polars as pl
 
 from quantlab.report.data import RunData
 from quantlab.report.table import Table, figure_text, number, text
-from quantlab.report.tables import egress_counts, egress_table, slippage_table, strategy_table
+from quantlab.report.tables import slippage_table, strategy_table
+from quantlab.report.traffic import egress_counts, endpoint_table, peak_weight
 
 #: Kinds of events that happened more often are counted, not listed.
 _RARE = 45
@@ -81,12 +82,22 @@ def window(run: RunData) -> str:
 
 
 def statement(run: RunData) -> str:
-    """Whether an order left, with the counts of the egress log."""
+    """Whether an order left, with the counts of the egress log, and whether that log is as it was written."""
     counts = egress_counts(run.egress)
     orders = max(counts.orders, int(run.requests.get("order_requests", 0)))
+    if run.egress_chain.problem:
+        return (
+            '<p class="ql-statement ql-alarm"><b>THE EGRESS LOG IS NOT AS IT WAS WRITTEN:</b> '
+            f"{_e(run.egress_chain.problem)}. Its counts prove nothing.</p>"
+        )
     if not counts.requests and not counts.others:
         return '<p class="ql-statement ql-open">The egress log of this run is empty: nothing can be said.</p>'
     refused = f"{counts.refused:,} refused by the guard"
+    if run.row.execution != "paper":
+        return (
+            f'<p class="ql-statement ql-open"><b>Execution: {_e(run.row.execution)}.</b> '
+            f"{counts.requests + counts.others:,} requests left, {orders:,} of them order requests; {refused}.</p>"
+        )
     if orders or counts.others:
         return (
             f'<p class="ql-statement ql-alarm"><b>NOT ONLY READS LEFT.</b> {counts.requests + counts.others:,} '
@@ -175,32 +186,25 @@ def slippage_section(run: RunData, *, by: str = "strategy") -> Table:
 
 
 def request_section(run: RunData) -> Table:
-    """What the bots asked of the exchange, and what that cost."""
-    endpoints = run.requests.get("by_endpoint", {})
-    if endpoints:
-        rows = [{"endpoint": name, **counts} for name, counts in endpoints.items()]
-        frame = pl.DataFrame(rows, infer_schema_length=None).sort("weight", descending=True)
-        names = [name for name in ("asked", "sent", "shared", "kept", "weight") if name in frame.columns]
-        total: dict[str, Any] = {"endpoint": "all", **{name: frame[name].sum() for name in names}}
-        peak = run.requests.get("peak_weight_60s", 0)
-        caption = f"Shared: joined a request in flight. Kept: answered from memory. Peak weight in any 60 s: {peak:,}"
-        columns = (text("endpoint", "endpoint"), *(number(name, name, 0) for name in names))
-        return Table(frame, columns, source=run.label, caption=caption, total=total)
-    return egress_section(run)
-
-
-def egress_section(run: RunData) -> Table:
-    """What left, by method and path, from the egress log."""
+    """What the bots asked of the exchange, what left for it, what that cost and what came back."""
+    frame = endpoint_table(run.egress, run.requests.get("by_endpoint", {}))
+    counts = ("asked", "sent", "shared", "kept", "weight", "refused")
+    total: dict[str, Any] = {"path": "all", **{name: frame[name].sum() for name in counts}}
     columns = (
         text("method", "method"),
         text("host", "host"),
         text("path", "path"),
-        number("sent", "sent", 0),
-        number("refused", "refused", 0),
-        number("weight", "weight", 0),
-        number("worst_status", "worst status", 0),
+        *(number(name, name, 0) for name in counts),
+        text("statuses", "answers", wrap=True),
     )
-    return Table(egress_table(run.egress), columns, source=run.label, caption="The egress log: all that left")
+    chain = run.egress_chain
+    before = f"{chain.before_chain:,} rows from before the log was chained, " if chain.before_chain else ""
+    caption = (
+        "Shared: joined a request in flight. Kept: answered from memory. Peak weight in any 60 s: "
+        f"{run.requests.get('peak_weight_60s', 0):,} held by the budget, {peak_weight(run.egress):,} by the log. "
+        f"Egress log: {before}{chain.rows:,} chained rows, last link {chain.head}"
+    )
+    return Table(frame, columns, source=run.label, caption=caption, total=total)
 
 
 def events_section(run: RunData) -> Table:

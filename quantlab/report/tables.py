@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
@@ -15,8 +15,6 @@ from quantlab.model import Receipt
 
 #: The bot number under which the ledger keeps the sum over the whole fleet.
 FLEET = -1
-#: What may go out on a stream. Source: Binance WebSocket streams docs, "live subscribing", checked 2026-11-23.
-_STREAM_COMMANDS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS")
 #: What buying and holding costs at the start: Binance's taker fee of a regular user. Source: Binance spot fee
 #: schedule (VIP 0, no BNB discount), checked 2026-11-23.
 TAKER_FEE = 0.001
@@ -226,60 +224,6 @@ def baselines(marks: pl.DataFrame, capital: float, symbols: Sequence[str] | None
     wide = growth.pivot(on="symbol", index="time_ms", values="growth", aggregate_function="last").sort("time_ms")
     each = pl.mean_horizontal(pl.exclude("time_ms").forward_fill().fill_null(1.0))
     return wide.select(pl.col("time_ms").cast(pl.Int64), buy_and_hold=each * capital, cash=pl.lit(float(capital)))
-
-
-class EgressCounts(NamedTuple):
-    """What left: GET requests (stream connections included), stream commands, anything else, and how many of all
-    these went to an order endpoint; and what the guard refused."""
-
-    requests: int
-    commands: int
-    others: int
-    orders: int
-    refused: int
-
-
-def egress_counts(egress: pl.DataFrame) -> EgressCounts:
-    """Counts of the egress log. What was refused or never connected has not left."""
-    left = egress.filter(pl.col("verdict") == "sent")
-    method, path = pl.col("method"), pl.col("path").str.to_lowercase()
-    reads = left.filter(method == "GET").height
-    commands = left.filter(method.is_in(_STREAM_COMMANDS)).height
-    return EgressCounts(
-        requests=reads,
-        commands=commands,
-        others=left.height - reads - commands,
-        orders=left.filter(path.str.contains("order") | method.str.to_lowercase().str.contains("order")).height,
-        refused=egress.filter(pl.col("verdict") == "refused").height,
-    )
-
-
-def egress_table(egress: pl.DataFrame) -> pl.DataFrame:
-    """What left, by method and path: requests sent and refused, weight, and the worst HTTP status."""
-    sent = pl.col("verdict") == "sent"
-    return (
-        egress.group_by("method", "host", "path")
-        .agg(
-            sent=sent.sum().cast(pl.Int64),
-            refused=(pl.col("verdict") == "refused").sum().cast(pl.Int64),
-            weight=pl.col("weight").filter(sent).sum().cast(pl.Int64),
-            worst_status=pl.col("status").max(),
-        )
-        .sort("weight", "method", "path", descending=[True, False, False])
-    )
-
-
-def weight_curve(egress: pl.DataFrame) -> pl.DataFrame:
-    """Weight sent in the 60 s up to each request: wall_ms, weight_60s. Its maximum is the run's peak."""
-    schema = {"wall_ms": pl.Int64, "weight_60s": pl.Int64}
-    sent = egress.filter((pl.col("verdict") == "sent") & (pl.col("weight") > 0)).sort("wall_ms")
-    if sent.is_empty():
-        return pl.DataFrame(schema=schema)
-    summed = sent.select(
-        pl.col("wall_ms").cast(pl.Int64),
-        weight_60s=pl.col("weight").cast(pl.Int64).rolling_sum_by(pl.from_epoch("wall_ms", "ms"), "60s"),
-    )
-    return summed.group_by("wall_ms", maintain_order=True).agg(pl.col("weight_60s").max())
 
 
 def _touch(receipt: Receipt) -> tuple[Decimal | None, ...]:

@@ -163,7 +163,11 @@ def write_run(home: Path, run_id: str, *, minutes: int = 240, bots: int = 45, se
         path = ledger.path
     with LedgerWriter(path, run_id) as journal:
         written = write_sample(journal, rows, minutes=minutes, seed=seed)
+        with Ledger.open(home) as ledger:
+            log = ledger.egress_end(run_id)
         requests = {
+            "egress_rows": log.rows,
+            "egress_head": log.head,
             "asked": 90,
             "sent": 5,
             "weight": 40,

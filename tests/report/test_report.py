@@ -6,6 +6,7 @@ from __future__ import annotations
 import html.parser
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from types import ModuleType
 
@@ -154,11 +155,41 @@ def test_an_order_that_left_is_shouted(tmp_path: Path, sample: ModuleType) -> No
     with Ledger.open(tmp_path) as ledger:
         path = ledger.path
     with LedgerWriter(path, "leaky") as journal:
+        journal.run_state("running")  # a finished run's log is closed
         journal.egress(sample.request("/api/v3/order", weight=1, wall_ms=sample.START_MS, method="POST"))
     words = sections.statement(open_run("leaky", tmp_path))
     assert "No order left" not in words
     assert "NOT ONLY READS LEFT" in words
     assert "1 order requests" in words
+
+
+def test_a_log_that_is_not_as_it_was_written_proves_nothing(tmp_path: Path, sample: ModuleType) -> None:
+    sample.write_run(tmp_path, "run", minutes=5, bots=2)
+    whole = open_run("run", tmp_path)
+    caption = sections.request_section(whole).caption
+    assert "No order left" in sections.statement(whole)
+    assert f"5 chained rows, last link {whole.requests['egress_head']}" in caption
+    with sqlite3.connect(tmp_path / "quantlab.sqlite") as connection:
+        connection.execute("DELETE FROM egress WHERE seq = 5")
+    connection.close()
+    words = sections.statement(open_run("run", tmp_path))
+    assert "No order left" not in words
+    assert "rows 5 to 5 were cut off: the summary counts 5" in words
+
+
+def test_the_report_shows_what_was_shared_and_kept(tmp_path: Path, sample: ModuleType) -> None:
+    sample.write_run(tmp_path, "run", minutes=5, bots=2)
+    table = sections.request_section(open_run("run", tmp_path))
+    klines = table.frame.filter(pl.col("path") == "/api/v3/klines").row(0, named=True)
+    figures = {name: klines[name] for name in ("asked", "sent", "shared", "kept", "weight", "statuses")}
+    assert figures == {"asked": 80, "sent": 2, "shared": 70, "kept": 8, "weight": 10, "statuses": "200 ×2"}
+    assert "Shared: joined a request in flight" in table._repr_html_()
+
+
+def test_live_execution_is_never_called_paper(tmp_path: Path, sample: ModuleType) -> None:
+    sample.write_run(tmp_path, "run", minutes=2, bots=2, execution="live")
+    words = sections.statement(open_run("run", tmp_path))
+    assert "Execution: live." in words and "No order left" not in words
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from types import ModuleType
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from quantlab.model import Receipt
 from quantlab.report import RunData, open_run, tables
@@ -106,51 +104,6 @@ def test_buy_and_hold_puts_equal_amounts_into_each_symbol() -> None:
 def test_drawdown_is_measured_from_the_highest_so_far() -> None:
     frame = tables.equity_frame(EQUITY)
     assert frame["drawdown_pct"].to_list() == pytest.approx([0.0, 0.0, -10.0])
-
-
-def egress(*rows: tuple[str, str, str, int, int]) -> pl.DataFrame:
-    names = ("method", "path", "verdict", "weight", "wall_ms")
-    return pl.DataFrame(rows, schema=names, orient="row").with_columns(host=pl.lit("h"), status=pl.lit(200))
-
-
-READS = (
-    ("GET", "/api/v3/klines", "sent", 2, 0),
-    ("GET", "/stream", "sent", 0, 5),
-    ("SUBSCRIBE", "/stream", "sent", 0, 6),
-    ("POST", "/api/v3/order", "refused", 0, 7),
-    ("GET", "/api/v3/time", "unreachable", 0, 8),
-)
-
-
-def test_reads_alone_are_counted_as_reads() -> None:
-    counts = tables.egress_counts(egress(*READS))
-    assert counts == (2, 1, 0, 0, 1)
-
-
-@pytest.mark.parametrize(
-    ("row", "others"),
-    [
-        (("POST", "/api/v3/order", "sent", 1, 9), 1),
-        (("DELETE", "/api/v3/openOrders", "sent", 1, 9), 1),
-        (("order.place", "/stream", "sent", 0, 9), 1),
-        (("GET", "/api/v3/openOrders", "sent", 6, 9), 0),
-    ],
-)
-def test_an_order_that_left_is_seen(row: tuple[str, str, str, int, int], others: int) -> None:
-    counts = tables.egress_counts(egress(*READS, row))
-    assert counts.orders == 1
-    assert counts.others == others
-
-
-@given(st.lists(st.tuples(st.integers(0, 200_000), st.integers(1, 40)), min_size=1, max_size=60))
-def test_the_weight_curve_is_the_sum_of_the_last_60_s(requests: list[tuple[int, int]]) -> None:
-    curve = tables.weight_curve(egress(*(("GET", "/p", "sent", weight, ms) for ms, weight in requests)))
-    for ms, held in curve.iter_rows():
-        assert held == sum(weight for at, weight in requests if ms - 60_000 < at <= ms)
-
-
-def test_no_requests_give_an_empty_curve() -> None:
-    assert tables.weight_curve(egress(*READS[2:])).is_empty()
 
 
 def test_a_run_without_fills_or_marks_still_reads(tmp_path: Path, sample: ModuleType) -> None:
