@@ -29,6 +29,9 @@ app.command()(preflight_command.preflight)
 
 Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+Sealed = Annotated[
+    bool, typer.Option("--sealed", help="The kernel keeps the engine from every host but the exchange. Linux.")
+]
 Hours = Annotated[float | None, typer.Option(help="Hours of market time.", min=0.01)]
 
 
@@ -44,6 +47,7 @@ def demo(
     seed: Seed = 1,
     speed: Speed = "max",
     fleet: Annotated[Path | None, typer.Option(help="Fleet file instead of the 45 bots.")] = None,
+    sealed: Sealed = False,
     as_json: Json = False,
 ) -> None:
     """Run 45 bots on a replayed market and leave an HTML report. Needs no settings, no keys, no network."""
@@ -62,6 +66,7 @@ def demo(
         seed=seed,
         speed=_speed(speed),
         fleet=fleet,
+        sealed=sealed,
         quiet=as_json,
     )
     emit(summary, as_json)
@@ -79,6 +84,8 @@ def run(
     reports: Annotated[Path | None, typer.Option(help="Where run folders go (default: reports/).")] = None,
     report: Annotated[bool, typer.Option(help="Make the HTML report at the end.")] = True,
     record: Annotated[bool, typer.Option(help="Keep the input log, so that the run can be verified.")] = True,
+    sealed: Sealed = False,
+    gate: Annotated[int | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
 ) -> None:
     """Start a fleet on paper: in the background, or here with --foreground."""
@@ -97,7 +104,13 @@ def run(
         report=report,
         record=record,
         quiet=as_json,
+        sealed=sealed,
     )
+    if gate is not None:
+        from quantlab.cli.sealed import run_behind_seal
+
+        run_behind_seal(options, gate)
+        return
     result = runs.run_here(options) if foreground else runs.start(options, sys.argv[1:])
     emit(result, as_json)
     if result.get("ended") == "SIGINT":

@@ -28,6 +28,7 @@ def run_demo(
     seed: int,
     speed: float | None,
     fleet: Path | None,
+    sealed: bool,
     quiet: bool,
 ) -> dict[str, Any]:
     """Start a venue, deal the fleet over its symbols, run it in a process of its own, return the summary.
@@ -58,6 +59,8 @@ def run_demo(
                 print(line)
         command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--fleet", str(file), "--run-id", run_id]
         command += ["--hours", f"{hours:g}", "--seed", str(seed), "--reports", str(root / "reports")]
+        if sealed:
+            command.append("--sealed")
         code = _run(command + (["--json"] if quiet else []), root, home, venue.url)
     if code == 130:
         raise KeyboardInterrupt

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class RunOptions:
     report: bool = True
     record: bool = True
     quiet: bool = False
+    #: The engine runs behind a seal of the kernel, in a process of its own (`sealed`).
+    sealed: bool = False
 
 
 def settings() -> Settings:
@@ -51,7 +53,7 @@ def _keys(chosen: Settings) -> Any:
             return None
     from quantlab.cli.custody import keys_of_run
 
-    return keys_of_run(chosen, _say)
+    return keys_of_run(chosen, say)
 
 
 def _preflight(chosen: Settings, fleet_sha256: str, watch: Any) -> dict[str, Any] | None:
@@ -72,11 +74,11 @@ def checked(chosen: Settings, what: str, fleet_sha256: str | None = None) -> dic
         raise Refused(f"pre-flight refuses {what}: {lines}. `quantlab preflight` says how to mend it")
     failed = [line.id for line in result.alerts if line.verdict == "fail"]
     if failed:
-        _say(f"pre-flight: look at {', '.join(failed)}: `quantlab preflight` says how to mend it")
+        say(f"pre-flight: look at {', '.join(failed)}: `quantlab preflight` says how to mend it")
     return handed(result)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """Something worth knowing that stops nothing."""
     print(f"note: {line}", file=sys.stderr, flush=True)
 
@@ -86,42 +88,60 @@ def new_run_id(prefix: str = "run") -> str:
 
 
 def run_here(options: RunOptions) -> dict[str, Any]:
-    """Run in this process, with a progress bar; returns the summary. The report is made by a process of its own."""
+    """Run in this process, or in a sealed one of its own; returns the summary. The report is made by a process of its
+    own, which is not sealed."""
+    chosen = settings()
+    options = replace(
+        options, run_id=_checked(options.run_id or new_run_id()), reports=options.reports or chosen.root / "reports"
+    )
+    if options.sealed:
+        from quantlab.cli.sealed import run_sealed
+
+        summary = run_sealed(options, chosen)
+    else:
+        summary = run_engine(options)
+    reports = options.reports or chosen.root
+    folder = reports / str(summary["run_id"])
+    if options.report:
+        _report_in_child(str(summary["run_id"]), chosen, reports)
+    if not options.quiet:
+        _print_summary(summary, folder)
+    return summary | {"folder": str(folder)}
+
+
+def run_engine(options: RunOptions) -> dict[str, Any]:
+    """The engine, in this process; `run_id` and `reports` are given. Nothing in the process connects anywhere but
+    through the door (`wall`), from before the fleet's file is read. In a sealed process nobody looks after keys."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # small frames: a second thread costs the venue its core
     from quantlab.cli.progress import Progress
+    from quantlab.exchange import wall
     from quantlab.fleet.plan import RunPlan
     from quantlab.fleet.session import Session
     from quantlab.fleet.spec import load_fleet
 
+    assert options.run_id is not None and options.reports is not None
+    wall.stand()
     chosen = settings()
     fleet = load_fleet(options.fleet)
-    run_id = _checked(options.run_id or new_run_id())
-    reports = options.reports or chosen.root / "reports"
-    watch = _keys(chosen)
+    watch = None if options.sealed else _keys(chosen)
     chosen = settings()  # a pair may have left .env just now
     checked = _preflight(chosen, fleet.sha256, watch)
     with ExitStack() as stack:
-        chosen = stack.enter_context(_venue_for(chosen, options, run_id))
-        progress = stack.enter_context(Progress(run_id, quiet=options.quiet))
+        chosen = stack.enter_context(venue_for(chosen, options))
+        progress = stack.enter_context(Progress(options.run_id, quiet=options.quiet))
         plan = RunPlan(
-            run_id=run_id,
+            run_id=options.run_id,
             fleet=fleet,
             settings=chosen,
             seed=options.seed,
             length_ms=options.length_ms,
-            reports=reports,
+            reports=options.reports,
             record=options.record,
             on_progress=progress.show,
             watch=watch,
             preflight=checked,
         )
-        summary = _loop_run(Session(plan).run())
-    folder = reports / run_id
-    if options.report:
-        _report_in_child(run_id, chosen, reports)
-    if not options.quiet:
-        _print_summary(summary, folder)
-    return summary | {"folder": str(folder)}
+        return _loop_run(Session(plan).run())
 
 
 def start(options: RunOptions, arguments: list[str]) -> dict[str, Any]:
@@ -130,11 +150,17 @@ def start(options: RunOptions, arguments: list[str]) -> dict[str, Any]:
     from quantlab.fleet.spec import load_fleet
 
     chosen = settings()
-    load_fleet(options.fleet)  # a wrong file is said here, in the terminal, not in a log
+    if options.sealed:
+        from quantlab.cli.sealed import check_sealable
+
+        check_sealable(chosen)  # no strategy's code runs outside the seal, so its file is not loaded here
+    else:
+        load_fleet(options.fleet)  # a wrong file is said here, in the terminal, not in a log
     engine = running(chosen.home)
     if engine is not None:
         raise Refused(f'run "{engine.run_id}" already runs here: `quantlab stop` ends it')
-    _keys(chosen)  # here, where a person reads it and may be asked for the password
+    if not options.sealed:
+        _keys(chosen)  # here, where a person reads it and may be asked for the password
     run_id = _checked(options.run_id or new_run_id())
     log = chosen.home / "logs" / f"{run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -269,7 +295,7 @@ def _checked(run_id: str) -> str:
 
 
 @contextmanager
-def _venue_for(chosen: Settings, options: RunOptions, run_id: str) -> Iterator[Settings]:
+def venue_for(chosen: Settings, options: RunOptions) -> Iterator[Settings]:
     """A replay without a venue named gets one of its own, for as long as the run lasts."""
     if chosen.market != "replay" or chosen.venue_url:
         yield chosen
@@ -281,7 +307,7 @@ def _venue_for(chosen: Settings, options: RunOptions, run_id: str) -> Iterator[S
         hours=hours,
         seed=options.seed,
         speed=options.speed,
-        skip_to_ms=_reached(chosen, run_id),
+        skip_to_ms=_reached(chosen, str(options.run_id)),
         environment=scrubbed(os.environ),
     ) as venue:
         yield chosen.with_venue(venue.url)
@@ -301,10 +327,11 @@ def _loop_run(coroutine: Any) -> dict[str, Any]:
     try:
         import uvloop
     except ImportError:  # not made for every platform; asyncio's own loop does the same, a little slower
-        run = asyncio.run
+        result: dict[str, Any] = asyncio.run(coroutine)
     else:
-        run = uvloop.run
-    result: dict[str, Any] = run(coroutine)
+        from quantlab.exchange.wall import walled
+
+        result = uvloop.run(coroutine, loop_factory=walled(uvloop.Loop))
     return result
 
 

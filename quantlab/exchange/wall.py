@@ -22,9 +22,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, cast
 
 from quantlab.model.errors import Refused
+
+Loop = TypeVar("Loop", bound=asyncio.AbstractEventLoop)
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def is_numeric(host: str) -> bool:
     return True
 
 
-def walled(loop_class: type[asyncio.AbstractEventLoop]) -> type[asyncio.AbstractEventLoop]:
+def walled(loop_class: type[Loop]) -> type[Loop]:
     """`loop_class` without those of its methods that resolve, connect or bind in C, past the interpreter's hooks."""
 
     class Walled(loop_class):  # type: ignore[valid-type,misc]
@@ -90,7 +92,7 @@ def walled(loop_class: type[asyncio.AbstractEventLoop]) -> type[asyncio.Abstract
                 _refuse("send to", "an address by UDP")
             return await super().create_datagram_endpoint(factory, **options)
 
-    return Walled
+    return cast("type[Loop]", Walled)
 
 
 def _look(event: str, arguments: tuple[Any, ...]) -> None:
@@ -109,7 +111,8 @@ def _look_at_connect(sock: socket.socket, address: Any) -> None:
 
 
 def _look_at_bind(sock: socket.socket, address: Any) -> None:
-    if sock.family != socket.AF_UNIX:
+    local = isinstance(address, tuple) and is_numeric(address[0]) and ipaddress.ip_address(address[0]).is_loopback
+    if sock.family != socket.AF_UNIX and not local:  # libraries try out whether there is IPv6
         _refuse("bind to", _shown(address))
 
 
