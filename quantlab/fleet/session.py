@@ -140,14 +140,16 @@ class Session:
             async with ControlServer(self.plan.settings.home, self._command):
                 watch = asyncio.create_task(self._watch(journal))
                 keys = asyncio.create_task(self._watch_keys(journal))
+                clock = asyncio.create_task(self._door.clock.run())
                 try:
                     await asyncio.wait({feed, watch}, return_when=asyncio.FIRST_COMPLETED)
                     await self._door.feed.stop()
                     await asyncio.wait({feed}, timeout=_END_S)  # it may be waiting for an answer that never comes
                 finally:
-                    for task in (feed, watch, keys):
+                    tasks = (feed, watch, keys, clock)
+                    for task in tasks:
                         task.cancel()
-                    ended = await asyncio.gather(feed, watch, keys, return_exceptions=True)
+                    ended = await asyncio.gather(*tasks, return_exceptions=True)
                 for error in ended:
                     if isinstance(error, Exception):
                         raise error
@@ -186,7 +188,7 @@ class Session:
         engine, plan = self._engine, self.plan
         state = "stopping" if engine.over else "paused" if engine.desk.paused else "running"
         found = status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), state)
-        return found | {"keys": self._keys.state if self._keys else None}
+        return found | {"keys": self._keys.state if self._keys else None, "clock": self._door.clock.snapshot()}
 
     def _command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if name == "stop":
