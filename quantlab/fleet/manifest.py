@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from quantlab.exchange.seal import MEANING, is_sealed
 from quantlab.fleet.plan import RunPlan
 from quantlab.fleet.spec import FleetSpec
 from quantlab.model import Source
@@ -29,6 +30,7 @@ FILL_CONVENTION = (
 def manifest(plan: RunPlan, source: Source) -> dict[str, Any]:
     """Versions, settings without secrets, hashes and seed of a run."""
     fleet = plan.fleet
+    sealed = is_sealed()
     return {
         "run_id": plan.run_id,
         "versions": versions(),
@@ -40,6 +42,8 @@ def manifest(plan: RunPlan, source: Source) -> dict[str, Any]:
         "strategies": _strategies(fleet),
         "fill_convention": FILL_CONVENTION,
         "preflight": plan.preflight,
+        "sealed": sealed,
+        "seal": MEANING if sealed else None,
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from quantlab.exchange.seal import is_sealed
 from quantlab.fleet.engine import Engine
 from quantlab.ledger import Ledger, fills_sha256
 from quantlab.model import Source
@@ -83,6 +84,7 @@ def status(
         "events": engine.events,
         "events_per_second": round(engine.events / streaming) if streaming else 0,
         "requests": dict(requests),
+        "sealed": is_sealed(),
         "bots": [bot.status() | {"flat": engine.desk.is_flat(bot)} for bot in engine.bots],
     }
 
