@@ -91,6 +91,12 @@ class Rest:
             raise MalformedMessage(f"GET {path}: no serverTime in {answer.body[:80]!r}") from error
         return Reading(server_ms, answer.sent_s, answer.answered_s)
 
+    async def ask(self, path: str, params: dict[str, Any]) -> Answer:
+        """One question as it is, neither shared nor kept, with what its answer tells besides: for who checks the
+        exchange itself."""
+        self._log.asked(path)
+        return await self._transport.get(path, params)
+
     async def venue_clock(self) -> dict[str, Any]:
         """What a replay venue plays, and how far it is. ExchangeError (404) where the exchange is not ours."""
         self._log.asked(VENUE_CLOCK)

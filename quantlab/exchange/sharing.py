@@ -17,13 +17,15 @@ FOREVER = float("inf")
 class Answer(NamedTuple):
     """The exchange's JSON as it came, and its wall clock when it gave it (`Date` header; ms, 0 where it gave none).
 
-    `sent_s` and `answered_s` are monotonic seconds: between them lies the moment that the answer is of.
+    `sent_s` and `answered_s` are monotonic seconds: between them lies the moment that the answer is of. `used_weight`
+    is the exchange's own count of its minute, where the answer told it.
     """
 
     body: bytes
     date_ms: int = 0
     sent_s: float = 0.0
     answered_s: float = 0.0
+    used_weight: int | None = None
 
 
 #: Seconds for which an answer stays true: 0 not at all, `FOREVER` for what cannot change.

@@ -52,7 +52,9 @@ class Transport:
         weight = weight_of(path, params)
         deadline = self._clock() + self._config.total_s
         attempt = await asked_again(lambda: self._attempt(path, params, weight, deadline), deadline, self._clock)
-        answer = Answer(attempt.body or b"", _date_ms(attempt.headers), attempt.sent_s, attempt.answered_s)
+        answer = Answer(
+            attempt.body or b"", _date_ms(attempt.headers), attempt.sent_s, attempt.answered_s, attempt.used_weight
+        )
         self._heard(answer)
         return answer
 
