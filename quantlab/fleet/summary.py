@@ -52,6 +52,7 @@ def summarise(
         "accounting_ok": verdict.ok,
         "accounting_problems": list(verdict.problems),
         "requests": {**requests, "egress_rows": log.rows, "egress_head": log.head},
+        "sealed": is_sealed(),
         "events": engine.events,
         "events_per_second": round(engine.events / streaming) if streaming else 0,
         "wall_seconds": round(timing["wall_seconds"], 3),
@@ -84,7 +85,6 @@ def status(
         "events": engine.events,
         "events_per_second": round(engine.events / streaming) if streaming else 0,
         "requests": dict(requests),
-        "sealed": is_sealed(),
         "bots": [bot.status() | {"flat": engine.desk.is_flat(bot)} for bot in engine.bots],
     }
 
