@@ -12,16 +12,18 @@ from quantlab.model import Fill, NotFound
 def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
     """Check the egress log of a run, and unless `egress_only` replay its input log and compare fill by fill.
 
-    Returns {"run_id", "ok", "fills", "replayed", "first_difference", "accounts_ok", "egress_ok", "egress"}.
+    Returns {"run_id", "ok", "fills", "replayed", "first_difference", "accounts_ok", "egress_ok", "egress"}; the last is
+    what `egress.look` found.
     """
+    from quantlab.cli.egress import look
     from quantlab.ledger import Ledger
 
-    home, _ = home_of(run_id)
+    home, reports = home_of(run_id)
     with Ledger.open(home, create=False) as ledger:
         run_id = run_id or ledger.latest_run_id()
-        counts = ledger.egress_counts(run_id)
-        egress_ok = counts["sent_not_get"] == 0
-        result: dict[str, Any] = {"run_id": run_id, "ok": egress_ok, "egress_ok": egress_ok, "egress": counts}
+        found = look(ledger, run_id, reports)
+        egress_ok = found["ok"]
+        result: dict[str, Any] = {"run_id": run_id, "ok": egress_ok, "egress_ok": egress_ok, "egress": found}
         if egress_only:
             return result
         row = ledger.run(run_id)
@@ -64,15 +66,13 @@ def _replayed(home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[F
 
 
 def print_verdict(result: dict[str, Any]) -> None:
-    counts = result["egress"]
+    from quantlab.cli.egress import print_look
+
     print(f"run {result['run_id']}")
     if "fills" in result:
         same = result["first_difference"] is None
         words = "the same" if same else "DIFFERENT"
         print(f"  fills     {result['fills']} in the ledger, {result['replayed']} replayed: {words}")
         print(f"  accounts  {'both sums agree' if result['accounts_ok'] else 'DO NOT AGREE'}")
-    print(
-        f"  egress    {counts['sent']} requests sent, {counts['sent_not_get']} of them not GET, "
-        f"{counts['refused']} refused"
-    )
+    print_look(result["egress"])
     print("verified" if result["ok"] else "NOT VERIFIED")

@@ -16,7 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from quantlab.redact import redact
@@ -98,11 +99,18 @@ def sealed_by(summary: Mapping[str, Any] | None) -> End | None:
 
 def rows_of(connection: sqlite3.Connection, run_id: str | None) -> list[Row]:
     """All rows of `run_id` in the order in which they were written."""
-    factory = connection.text_factory
-    connection.text_factory = _text
-    try:
+    with any_text(connection, errors="surrogateescape"):
         found = connection.execute(f"SELECT {_FIELDS}, chain FROM egress WHERE run_id IS ? ORDER BY id", (run_id,))
         return [Row(*row) for row in found]
+
+
+@contextmanager
+def any_text(connection: sqlite3.Connection, *, errors: str) -> Iterator[None]:
+    """What was written was UTF-8; what somebody put in its place need not be, and must still be looked at."""
+    factory = connection.text_factory
+    connection.text_factory = lambda data: data.decode(errors=errors)
+    try:
+        yield
     finally:
         connection.text_factory = factory
 
@@ -175,11 +183,6 @@ def _disagreement(sealed: End, links: Sequence[str], *, closed: bool) -> str:
 
 def _words(row: Row) -> str:
     return f"{row.method} {row.host}{row.path} at {row.wall_ms}"
-
-
-def _text(data: bytes) -> str:
-    """What was written was UTF-8; what somebody put in its place need not be, and must still be looked at."""
-    return data.decode(errors="surrogateescape")
 
 
 def _foreign(value: object) -> dict[str, str]:

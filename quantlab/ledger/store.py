@@ -15,6 +15,7 @@ import polars as pl
 
 from quantlab.ledger import chain
 from quantlab.ledger.database import connect, prepare
+from quantlab.ledger.frames import RUNS, frame
 from quantlab.ledger.rows import BotRow, RunRow
 from quantlab.model import (
     Fill,
@@ -29,72 +30,6 @@ from quantlab.model import (
 )
 
 _JSON = frozenset({"source", "settings", "versions", "summary", "parameters"})
-
-_FRAMES: dict[str, dict[str, Any]] = {
-    "bots": {
-        "bot": pl.Int64,
-        "name": pl.String,
-        "strategy": pl.String,
-        "parameters": pl.String,
-        "symbol": pl.String,
-        "timeframe": pl.String,
-        "capital": pl.Float64,
-    },
-    "orders": {
-        "bot": pl.Int64,
-        "number": pl.Int64,
-        "symbol": pl.String,
-        "side": pl.String,
-        "type": pl.String,
-        "time_in_force": pl.String,
-        "quantity": pl.Float64,
-        "price": pl.Float64,
-        "stop_price": pl.Float64,
-        "created_ms": pl.Int64,
-        "reason": pl.String,
-        "status": pl.String,
-        "filled": pl.Float64,
-    },
-    "fills": {
-        "bot": pl.Int64,
-        "number": pl.Int64,
-        "order_number": pl.Int64,
-        "symbol": pl.String,
-        "side": pl.String,
-        "price": pl.Float64,
-        "quantity": pl.Float64,
-        "fee": pl.Float64,
-        "fee_asset": pl.String,
-        "fee_quote": pl.Float64,
-        "maker": pl.Boolean,
-        "time_ms": pl.Int64,
-    },
-    "equity": {
-        "time_ms": pl.Int64,
-        "bot": pl.Int64,
-        "equity": pl.Float64,
-        "cash": pl.Float64,
-        "position_value": pl.Float64,
-    },
-    "marks": {"time_ms": pl.Int64, "symbol": pl.String, "bid": pl.Float64, "ask": pl.Float64},
-    "events": {
-        "time_ms": pl.Int64,
-        "wall_ms": pl.Int64,
-        "kind": pl.String,
-        "bot": pl.Int64,
-        "detail": pl.String,
-    },
-    "egress": {
-        "wall_ms": pl.Int64,
-        "method": pl.String,
-        "host": pl.String,
-        "path": pl.String,
-        "weight": pl.Int64,
-        "status": pl.Int64,
-        "verdict": pl.String,
-        "detail": pl.String,
-    },
-}
 
 
 class Ledger:
@@ -222,39 +157,40 @@ class Ledger:
                     "fees_usdt": float(summary["fees_usdt"]) if "fees_usdt" in summary else None,
                 }
             )
-        return pl.DataFrame(rows, schema=_RUNS)
+        return pl.DataFrame(rows, schema=RUNS)
 
     # -- one run's tables, as frames --------------------------------------------------------------------------------
 
     def bots(self, run_id: str) -> pl.DataFrame:
         """bot, name, strategy, parameters (JSON), symbol, timeframe, capital."""
-        return self._frame("bots", run_id, "ORDER BY bot")
+        return frame(self._connection, "bots", run_id, "ORDER BY bot")
 
     def orders(self, run_id: str, *, open_only: bool = False) -> pl.DataFrame:
         """All orders in order of time; amounts as floats, for display."""
         only = "AND status IN ('PENDING', 'NEW', 'PARTIALLY_FILLED')" if open_only else ""
-        return self._frame("orders", run_id, f"{only} ORDER BY created_ms, bot, number")
+        return frame(self._connection, "orders", run_id, f"{only} ORDER BY created_ms, bot, number")
 
     def fills(self, run_id: str) -> pl.DataFrame:
         """All fills in order of time; amounts as floats, for display (`fill_rows` is exact)."""
-        return self._frame("fills", run_id, "ORDER BY time_ms, bot, number")
+        return frame(self._connection, "fills", run_id, "ORDER BY time_ms, bot, number")
 
     def equity(self, run_id: str, bot: int | None = None) -> pl.DataFrame:
         """time_ms, bot (-1 is the fleet), equity, cash, position_value."""
         only = "" if bot is None else f"AND bot = {int(bot)}"
-        return self._frame("equity", run_id, f"{only} ORDER BY time_ms, bot")
+        return frame(self._connection, "equity", run_id, f"{only} ORDER BY time_ms, bot")
 
     def marks(self, run_id: str) -> pl.DataFrame:
         """The touch of each symbol at each minute: time_ms, symbol, bid, ask."""
-        return self._frame("marks", run_id, "ORDER BY time_ms, symbol")
+        return frame(self._connection, "marks", run_id, "ORDER BY time_ms, symbol")
 
     def events(self, run_id: str) -> pl.DataFrame:
         """What happened: time_ms, wall_ms, kind, bot (null: the fleet), detail (JSON)."""
-        return self._frame("events", run_id, "ORDER BY id")
+        return frame(self._connection, "events", run_id, "ORDER BY id")
 
     def egress(self, run_id: str) -> pl.DataFrame:
         """Each request that was sent or refused, and each stream command."""
-        return self._frame("egress", run_id, "ORDER BY id")
+        with chain.any_text(self._connection, errors="replace"):  # whatever was done to it, it can be counted
+            return frame(self._connection, "egress", run_id, "ORDER BY id")
 
     def check_egress(self, run_id: str | None, summary: Mapping[str, Any] | None = None) -> chain.Verdict:
         """Look at the chain of a run's egress log (None: of no run), against `summary` or else the ledger's own."""
@@ -372,29 +308,3 @@ class Ledger:
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._connection.execute(sql, parameters).fetchall()
-
-    def _frame(self, table: str, run_id: str, tail: str) -> pl.DataFrame:
-        schema = _FRAMES[table]
-        # Exact amounts are text: CAST makes the floats of a frame.
-        columns = ", ".join(f"CAST({n} AS REAL)" if t == pl.Float64 else n for n, t in schema.items())
-        rows = self._rows(f"SELECT {columns} FROM {table} WHERE run_id=? {tail}", (run_id,))
-        if table == "fills":
-            maker = list(schema).index("maker")
-            rows = [(*row[:maker], bool(row[maker]), *row[maker + 1 :]) for row in rows]
-        return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-_RUNS = {
-    "run_id": pl.String,
-    "state": pl.String,
-    "market": pl.String,
-    "source": pl.String,
-    "fleet": pl.String,
-    "created_ms": pl.Int64,
-    "engine_from_ms": pl.Int64,
-    "engine_time_ms": pl.Int64,
-    "bots": pl.Int64,
-    "fills": pl.Int64,
-    "net_pnl_usdt": pl.Float64,
-    "fees_usdt": pl.Float64,
-}

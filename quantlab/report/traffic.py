@@ -63,7 +63,8 @@ def endpoint_table(egress: pl.DataFrame, by_endpoint: Mapping[str, Mapping[str, 
             row[verdict] += 1
         if verdict == "sent":
             row["weight"] += weight or 0
-            row["statuses"][status] = row["statuses"].get(status, 0) + 1
+            if method not in _STREAM_COMMANDS:  # their answers are frames like any other
+                row["statuses"][status] = row["statuses"].get(status, 0) + 1
     for name, counts in by_endpoint.items():
         method, _, path = name.partition(" ")
         known = [row for row in rows.values() if (row["method"], row["path"]) == (method, path)]
