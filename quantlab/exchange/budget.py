@@ -1,106 +1,60 @@
-"""The weight budget: at most so much in *any* 60 seconds, wherever the exchange's clock stands.
+"""The weight budget: at most so much in *any* 60 seconds, for all processes of this user together.
 
-The exchange counts a request at some moment between our sending it and its answer. So a weight is held from the moment
-it is taken until 60 s after its *answer*; where no answer came, until 60 s after the last moment at which it may still
-have arrived. What is held then bounds every window, at our end and at theirs.
+`Budget` is the queue of one process: `window.py` says what fits, `line.py` who goes next, `shared_state.py` keeps what
+the processes of a user have to know of one another.
 
-`WeightWindow` is that rule as a function of the times it is given; `Budget` is the queue in front of it.
+What the exchange tells is obeyed by all of them: `Retry-After` stops everything until then, a 429 also lowers the limit
+by a quarter for ten minutes, a ban (418) stops everything until it ends, and `X-MBX-USED-WEIGHT-1M` tells what others
+spend at this address. A hundredth of the limit, or what `keep_for_safety` asks for, is for `Priority.SAFETY` alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import os
 import time
 from collections.abc import Callable
+from typing import Any
 
-from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, QuantlabError
+from quantlab.exchange.config import DoorConfig
+from quantlab.exchange.line import LEASE_S, Line, Priority, Waiter
+from quantlab.exchange.shared_state import Busy, OwnState, Store, store_for
+from quantlab.exchange.window import LOST_MARGIN_S, WINDOW_S, Process, State, Stop, WeightRule
+from quantlab.model.errors import ConfigurationError, ExchangeError, ExchangeUnreachable, QuantlabError
+
+__all__ = ["LOST_MARGIN_S", "WINDOW_S", "Budget", "Held", "Priority", "shared_budget"]
 
 _log = logging.getLogger(__name__)
 
-WINDOW_S = 60.0
-#: How long after our own time limit a request may still reach the exchange.
-LOST_MARGIN_S = 5.0
+#: While something waits: how often to look whether another process gave way, and to say that we still wait.
+_LOOK_S, _SAY_S = 0.03, 0.4 * LEASE_S
+#: When to try again where another process is at the state.
+_BUSY_S = 0.002
+#: After so long without a sign a process is not counted any more.
+_FORGOTTEN_S = 600.0
 
 
 class Held:
-    """Weight that is held. `until` is when it returns."""
+    """Weight that is held for one request."""
 
-    __slots__ = ("until", "weight")
+    __slots__ = ("request", "settled", "taken_s", "weight")
 
-    def __init__(self, weight: int, until: float) -> None:
+    def __init__(self, request: int, weight: int, taken_s: float) -> None:
+        self.request = request
         self.weight = weight
-        self.until = until
-
-
-class WeightWindow:
-    """The rule. Times are monotonic seconds and never go back from call to call."""
-
-    def __init__(self, limit: int, *, timeout_s: float, window_s: float = WINDOW_S) -> None:
-        self.limit = limit
-        self.peak = 0
-        self.stopped_until = float("-inf")
-        self.stopped_why: QuantlabError | None = None
-        self._window_s = window_s
-        self._lost_s = timeout_s + LOST_MARGIN_S + window_s
-        self._held: set[Held] = set()
-        self._foreign = Held(0, float("-inf"))
-
-    def wait_s(self, weight: int, now: float) -> float:
-        """Seconds until `weight` fits if nothing changes; 0 when it fits now."""
-        if now < self.stopped_until:
-            return self.stopped_until - now
-        used = self.used(now)
-        if used + weight <= self.limit:
-            return 0.0
-        for held in sorted([*self._held, self._foreign], key=lambda held: held.until):
-            if held.until > now:
-                used -= held.weight
-                if used + weight <= self.limit:
-                    return held.until - now
-        raise ValueError(f"weight {weight} is more than the whole budget of {self.limit}")
-
-    def take(self, weight: int, now: float) -> Held:
-        """Hold `weight`, which must fit."""
-        held = Held(weight, now + self._lost_s)
-        self._held.add(held)
-        own = sum(held.weight for held in self._held if held.until > now)
-        self.peak = max(self.peak, own)
-        return held
-
-    def answered(self, held: Held, now: float) -> None:
-        """Its answer is here: the weight returns one window from now."""
-        held.until = now + self._window_s
-
-    def returned(self, held: Held) -> None:
-        """It never left: nothing was spent."""
-        self._held.discard(held)
-
-    def told_used(self, used: int, now: float) -> None:
-        """The exchange's own count of its minute (`X-MBX-USED-WEIGHT-1M`). What it says beyond ours was spent by
-        others at this address: it is held as theirs for one window."""
-        foreign = used - (self.used(now) - self._foreign_weight(now))
-        if foreign > 0 and foreign >= self._foreign_weight(now):
-            self._foreign = Held(foreign, now + self._window_s)
-
-    def stop(self, seconds: float, why: QuantlabError, now: float) -> None:
-        """The exchange told us to be quiet: nothing is taken until then."""
-        if now + seconds > self.stopped_until:
-            self.stopped_until = now + seconds
-            self.stopped_why = why
-
-    def used(self, now: float) -> int:
-        """Weight held now, others' included."""
-        gone = [held for held in self._held if held.until <= now]
-        self._held.difference_update(gone)
-        return sum(held.weight for held in self._held) + self._foreign_weight(now)
-
-    def _foreign_weight(self, now: float) -> int:
-        return self._foreign.weight if self._foreign.until > now else 0
+        self.taken_s = taken_s
+        self.settled = False
 
 
 class Budget:
-    """First come, first served. A wait that is cancelled costs nothing."""
+    """Gives leave to ask, and is told what came of it. A wait that is cancelled costs nothing.
+
+    `limit` is weight in any `window_s`; `timeout_s` bounds each attempt; `clock` is monotonic seconds, that of all
+    deadlines and of the store, which is opened when it is first needed (default: this
+    process alone). For one event loop.
+    """
 
     def __init__(
         self,
@@ -109,64 +63,301 @@ class Budget:
         timeout_s: float,
         window_s: float = WINDOW_S,
         clock: Callable[[], float] = time.monotonic,
+        open_store: Callable[[WeightRule], Store] = OwnState,
     ) -> None:
-        self._window = WeightWindow(limit, timeout_s=timeout_s, window_s=window_s)
+        self._rule = WeightRule(limit, timeout_s, window_s)
         self._clock = clock
-        self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
+        self._open_store = open_store
+        self._store: Store | None = None
+        self._number = int.from_bytes(os.urandom(4))
+        self._requests = itertools.count(self._number << 31)
+        self._line = Line(self._number)
+        self._waiting: set[Waiter] = set()
+        self._own = State()  # the rule once more, for what this process alone holds
+        self._peak = 0
+        self._safety = 0
+        self._late: list[Callable[[State], None]] = []  # not yet in the state: another process was at it
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def limit(self) -> int:
+        """The setting; what holds at the moment may be lower (`snapshot`)."""
+        return self._rule.limit
 
     @property
     def peak_weight(self) -> int:
         """The most that was held at once: no 60 s of this door's requests weighed more, at either end of the line."""
-        return self._window.peak
+        return self._peak
 
-    async def take(self, weight: int, what: str, deadline: float) -> Held:
-        """Wait for room and hold `weight`. `deadline` is on this budget's clock.
+    async def take(
+        self,
+        weight: int,
+        what: str,
+        deadline: float,
+        *,
+        priority: Priority = Priority.LIVE_FEED,
+        caller: str = "",
+    ) -> Held:
+        """Wait for room and hold `weight`. `deadline` is on this budget's clock; `caller` is who shares fairly.
 
         Raises ConfigurationError when `weight` exceeds the whole budget, the exchange's own error when it keeps us out
         beyond `deadline`, ExchangeUnreachable when there is no room until then.
         """
-        if weight > self._window.limit:
+        if weight > self._rule.limit:
             raise ConfigurationError(
-                f"{what} costs {weight} weight, more than the whole budget of {self._window.limit} a minute: "
+                f"{what} costs {weight} weight, more than the whole budget of {self._rule.limit} a minute: "
                 "raise QUANTLAB_WEIGHT_PER_MINUTE or ask for less"
             )
-        async with self._turn:
-            while (wait := self._window.wait_s(weight, now := self._clock())) > 0:
-                self._check(now, deadline, what)
-                self._changed.clear()
-                try:
-                    async with asyncio.timeout(min(wait, deadline - now)):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
-            return self._window.take(weight, now)
+        waiter = Waiter(weight, what, deadline, priority, caller, asyncio.get_running_loop().create_future())
+        held = self._take_at_once(waiter)
+        if held is not None:
+            return held
+        self._waiting.add(waiter)
+        self._late.append(lambda state: self._join(waiter, state))
+        self._pump()
+        try:
+            granted: Held = await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
+                self.returned(waiter.future.result())  # cancelled in the very moment it was granted
+            raise
+        finally:
+            self._waiting.discard(waiter)
+            if self._line.leave(waiter):
+                self._pump()
+        return granted
 
-    def answered(self, held: Held, used: int | None = None) -> None:
-        """Its answer came, with the exchange's own count where it gave one."""
+    def answered(self, held: Held, used: int | None = None, date_ms: int = 0) -> None:
+        """Its answer came, with the exchange's own count where it gave one, and the answer's `Date` (Unix ms)."""
+        if held.settled:
+            return
+        held.settled, now = True, self._clock()
+        self._rule.answered(self._own, held.request, held.weight, now)
+
+        def act(state: State) -> None:
+            self._rule.answered(state, held.request, held.weight, now)
+            if used is not None and date_ms:
+                self._rule.told_used(state, used, now, date_ms=date_ms, trip_s=now - held.taken_s, weight=held.weight)
+
+        self._tell(act)
+
+    def lost(self, held: Held) -> None:
+        """Nobody waits for its answer any more: it may still arrive, and is held until it cannot count."""
         now = self._clock()
-        self._window.answered(held, now)
-        if used is not None:
-            self._window.told_used(used, now)
-        self._changed.set()
+        self._settle(held, lambda state: self._rule.lost(state, held.request, now))
 
     def returned(self, held: Held) -> None:
-        """It never left."""
-        self._window.returned(held)
-        self._changed.set()
+        """It never left: nothing was spent."""
+        self._settle(held, lambda state: self._rule.returned(state, held.request))
 
     def stop(self, seconds: float, why: QuantlabError) -> None:
-        """Everything waits: 429 with its Retry-After, or a ban (418)."""
+        """Everything waits, in all processes: 429 with its Retry-After, or a ban (418)."""
         _log.warning("no requests for %.0f s: %s", seconds, why)
-        self._window.stop(seconds, why, self._clock())
-        self._changed.set()
+        status, code = (why.status, why.code) if isinstance(why, ExchangeError) else (0, 0)
+        until_ms = time.time_ns() // 1_000_000 + round(seconds * 1000)
+        now = self._clock()
+        told = Stop(now + seconds, until_ms, status, code, str(why))
+        self._tell(lambda state: self._rule.stop(state, told, now))
 
-    def _check(self, now: float, deadline: float, what: str) -> None:
-        window = self._window
-        if window.stopped_why is not None and window.stopped_until > max(now, deadline):
-            raise window.stopped_why
-        if now >= deadline:
-            raise ExchangeUnreachable(
-                f"{what} found no room in the budget of {window.limit} weight a minute in time: ask less often, or "
-                "raise QUANTLAB_WEIGHT_PER_MINUTE (Binance allows 6000 an address)"
+    def allowed(self, limit: int) -> None:
+        """What the exchange's own `rateLimits` allow a minute: below our setting it is what holds."""
+
+        def act(state: State) -> None:
+            if limit < self._rule.limit and state.allowed != limit:
+                _log.warning("Binance allows %d weight a minute: less than the %d set", limit, self._rule.limit)
+            state.allowed = limit
+
+        if limit > 0:
+            self._tell(act)
+
+    def keep_for_safety(self, weight: int) -> None:
+        """Keep so much (a quarter of the limit at most) for `Priority.SAFETY` alone, while this process lives: for who
+        may have to cancel orders at any moment."""
+        self._safety = weight
+
+        def act(state: State) -> None:
+            self._present(state, self._clock())
+
+        self._tell(act)
+
+    def snapshot(self) -> dict[str, Any]:
+        """For status and metrics: limit (as it is now), used (others' included), foreign (others', as the exchange's
+        count tells), waiting (of this process, by priority), stopped_until_ms (Unix; 0: not), processes."""
+        waiting = dict.fromkeys((priority.name.lower() for priority in Priority), 0)
+        for waiter in self._waiting:
+            waiting[waiter.priority.name.lower()] += 1
+        shown = {"limit": self._rule.limit, "used": 0, "foreign": 0, "stopped_until_ms": 0, "processes": 1}
+        try:
+            state = self._locked()
+        except Busy:
+            return {**shown, "waiting": waiting}
+        try:
+            now = self._clock()
+            recent = now - self._rule.window_s
+            others = [process for number, process in state.processes.items() if number != self._number]
+            shown = {
+                "limit": self._rule.limit_now(state, now),
+                "used": self._rule.used(state, now),
+                "foreign": state.foreign.held(now),
+                "stopped_until_ms": state.stop.until_wall_ms if state.stop and state.stop.until_s > now else 0,
+                "processes": 1 + sum(process.seen_s > recent for process in others),
+            }
+        finally:
+            self._unlock()
+        return {**shown, "waiting": waiting}
+
+    def close(self) -> None:
+        """This process asks no more. What it spent stays held for the others."""
+        if self._store is None:
+            return
+
+        def act(state: State) -> None:
+            state.processes.pop(self._number, None)
+
+        self._tell(act)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._store.close()
+        self._store = OwnState()
+
+    def _take_at_once(self, waiter: Waiter) -> Held | None:
+        """Its weight, where nobody waits before it and there is room."""
+        try:
+            state = self._locked()
+        except Busy:
+            return None
+        try:
+            now = self._clock()
+            stopped = state.stop is not None and now < state.stop.until_s
+            if stopped or not self._line.may_go_at_once(waiter, self._rule, state, now):
+                return None
+            self._line.served(waiter, state)
+            self._present(state, now).rows = self._line.rows(state) if self._line else []
+            return self._hold(waiter.weight, state, now)
+        finally:
+            self._unlock()
+
+    def _tell(self, act: Callable[[State], None]) -> None:
+        """Do `act` to the state, now or as soon as it can be had; then see who may go."""
+        self._late.append(act)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Bring the state up to date, and serve those who wait. Runs again by itself while anything is left to do."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            state = self._locked()
+        except Busy:
+            self._refuse_late(None, self._clock())
+            self._later(_BUSY_S)
+            return
+        try:
+            if self._waiting:
+                now = self._clock()
+                self._refuse_late(state, now)
+                self._serve(state, now)
+                self._present(state, now).rows = self._line.rows(state)
+                if self._line:
+                    self._later(self._pause_s(state, now))
+        finally:
+            self._unlock()
+
+    def _serve(self, state: State, now: float) -> None:
+        if state.stop is not None and now < state.stop.until_s:
+            return
+        while (waiter := self._line.next(self._rule, state, now)) is not None:
+            self._line.leave(waiter)
+            if not waiter.future.done():
+                self._line.served(waiter, state)
+                waiter.future.set_result(self._hold(waiter.weight, state, now))
+
+    def _hold(self, weight: int, state: State, now: float) -> Held:
+        held = Held(next(self._requests), weight, now)
+        self._rule.take(state, held.request, weight, now)
+        self._rule.take(self._own, held.request, weight, now)
+        self._peak = max(self._peak, self._rule.used(self._own, now))
+        return held
+
+    def _settle(self, held: Held, act: Callable[[State], None]) -> None:
+        if not held.settled:
+            held.settled = True
+            act(self._own)
+            self._tell(act)
+
+    def _join(self, waiter: Waiter, state: State) -> None:
+        if not waiter.future.done():
+            self._line.join(waiter, state)
+
+    def _present(self, state: State, now: float) -> Process:
+        """Our own entry in the state, seen now."""
+        process = state.processes.get(self._number)
+        if process is None:
+            gone = [number for number, other in state.processes.items() if other.seen_s < now - _FORGOTTEN_S]
+            for number in gone:
+                del state.processes[number]
+            process = state.processes[self._number] = Process(now, self._rule.limit)
+        process.seen_s, process.safety = now, self._safety
+        return process
+
+    def _pause_s(self, state: State, now: float) -> float:
+        """Until when nothing changes that we would not be told."""
+        others = (process for number, process in state.processes.items() if number != self._number)
+        contested = any(process.rows and process.seen_s > now - LEASE_S for process in others)
+        deadline = min(waiter.deadline for waiter in self._waiting)
+        due = min(self._rule.next_return(state, now), deadline)
+        return max(min(_LOOK_S if contested else _SAY_S, due - now), 0.001)
+
+    def _later(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._pump)
+
+    def _refuse_late(self, state: State | None, now: float) -> None:
+        """Tell those for whom there is no room in time."""
+        for waiter in tuple(self._waiting):
+            error = None if waiter.future.done() else self._why_not(waiter, state, now)
+            if error is not None:
+                self._line.leave(waiter)
+                waiter.future.set_exception(error)
+
+    def _why_not(self, waiter: Waiter, state: State | None, now: float) -> QuantlabError | None:
+        stop = state.stop if state is not None else None
+        if stop is not None and stop.until_s > max(now, waiter.deadline):
+            until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(stop.until_wall_ms / 1000))
+            words = f"{stop.text}; nothing is asked from this address until {until} UTC"
+            return ExchangeError(words, status=stop.status, code=stop.code)
+        if now < waiter.deadline:
+            return None
+        if state is None:
+            return ExchangeUnreachable(
+                f"{waiter.what} found the weight budget held by another process of quantlab, which does not go on: "
+                "end that process, or let it go on"
             )
+        return ExchangeUnreachable(
+            f"{waiter.what} found no room in the budget of {self._rule.limit_now(state, now)} weight a minute in time: "
+            "ask less often, or raise QUANTLAB_WEIGHT_PER_MINUTE (Binance allows 6000 an address)"
+        )
+
+    def _locked(self) -> State:
+        """The state, up to date with what is late. Raises Busy."""
+        if self._store is None:
+            self._store = self._open_store(self._rule)
+        state = self._store.lock()
+        late, self._late = self._late, []
+        for act in late:
+            act(state)
+        return state
+
+    def _unlock(self) -> None:
+        assert self._store is not None
+        self._store.unlock(write=True)
+
+
+def shared_budget(config: DoorConfig, window_s: float = WINDOW_S) -> Budget:
+    """The budget that all doors of this user to the same exchange share, whatever process they are in."""
+    return Budget(
+        config.weight_per_minute,
+        timeout_s=config.timeout_s,
+        window_s=window_s,
+        open_store=lambda rule: store_for(config, rule),
+    )

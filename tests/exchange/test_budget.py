@@ -1,113 +1,13 @@
-"""The budget holds in any 60 seconds, counted wherever between our sending and the answer the exchange counts."""
+"""The queue of one process: the more urgent first, fair among callers, cancelled waits free, stops obeyed and said."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from quantlab.exchange.budget import LOST_MARGIN_S, WINDOW_S, Budget, WeightWindow
+from quantlab.exchange.budget import Budget, Held, Priority
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable
-
-LIMIT = 100
-TIMEOUT_S = 30.0
-
-
-class Request:
-    def __init__(self, weight: int, sent: float, counted: float) -> None:
-        self.weight, self.sent, self.counted = weight, sent, counted
-
-
-def most_in_any_window(requests: list[Request]) -> int:
-    """The heaviest 60 s, by the moment at which the exchange counted each request."""
-    return max(
-        sum(other.weight for other in requests if 0 <= other.counted - request.counted < WINDOW_S)
-        for request in requests
-    )
-
-
-# weight, pause before asking, round trip (None: no answer comes), where in it the exchange counts
-_asks = st.lists(
-    st.tuples(
-        st.integers(1, LIMIT),
-        st.floats(0, 40),
-        st.one_of(st.none(), st.floats(0.001, TIMEOUT_S)),
-        st.floats(0, 1),
-    ),
-    min_size=1,
-    max_size=40,
-)
-
-
-@given(_asks)
-def test_no_window_holds_more(asks: list[tuple[int, float, float | None, float]]) -> None:
-    """Any timeline of asking, slow, fast and lost answers: callers ask without waiting for one another."""
-    window = WeightWindow(LIMIT, timeout_s=TIMEOUT_S)
-    now = 0.0
-    answers: list[tuple[float, object]] = []
-    requests: list[Request] = []
-
-    def advance(until: float) -> None:
-        nonlocal now
-        for due, held in sorted(answers, key=lambda answer: answer[0]):
-            if due <= until:
-                window.answered(held, due)  # type: ignore[arg-type]
-                answers.remove((due, held))
-        now = until
-
-    for weight, pause, trip, where in asks:
-        advance(now + pause)
-        while (wait := window.wait_s(weight, now)) > 0:
-            advance(min([now + wait, *(due for due, _ in answers)]))
-        held = window.take(weight, now)
-        latest = TIMEOUT_S + LOST_MARGIN_S if trip is None else trip
-        requests.append(Request(weight, now, now + latest * where))
-        if trip is not None:
-            answers.append((now + trip, held))
-    assert most_in_any_window(requests) <= LIMIT
-    assert most_in_any_window(requests) <= window.peak <= LIMIT
-
-
-def test_a_window_by_the_time_of_sending_would_not_do() -> None:
-    """The control: were a weight to return 60 s after it was *sent*, this timeline would break the budget."""
-    slow, fast = Request(LIMIT, 0.0, 25.0), Request(LIMIT, 60.0, 60.1)
-    assert fast.sent - slow.sent >= WINDOW_S
-    assert most_in_any_window([slow, fast]) > LIMIT
-    window = WeightWindow(LIMIT, timeout_s=TIMEOUT_S)
-    held = window.take(LIMIT, 0.0)
-    window.answered(held, 25.5)
-    assert window.wait_s(LIMIT, 60.0) == pytest.approx(25.5)
-
-
-def test_weight_that_never_left_returns_at_once() -> None:
-    window = WeightWindow(LIMIT, timeout_s=TIMEOUT_S)
-    held = window.take(LIMIT, 0.0)
-    assert window.wait_s(1, 0.0) > 0
-    window.returned(held)
-    assert window.wait_s(LIMIT, 0.0) == 0
-
-
-def test_what_others_spent_at_this_address_counts() -> None:
-    window = WeightWindow(LIMIT, timeout_s=TIMEOUT_S)
-    window.answered(window.take(10, 0.0), 0.1)
-    window.told_used(10, 0.1)
-    assert window.wait_s(90, 0.1) == 0
-    window.told_used(70, 0.2)  # 60 of them are not ours
-    assert window.used(0.2) == 70
-    assert window.wait_s(40, 0.2) == pytest.approx(59.9)
-    assert window.wait_s(40, 60.3) == 0
-    assert window.peak == 10
-
-
-def test_a_stop_holds_until_it_ends() -> None:
-    window = WeightWindow(LIMIT, timeout_s=TIMEOUT_S)
-    window.stop(7.0, ExchangeError("wait", status=429), 1.0)
-    assert window.wait_s(1, 2.0) == pytest.approx(6.0)
-    window.stop(1.0, ExchangeError("shorter", status=429), 2.0)
-    assert window.wait_s(1, 2.0) == pytest.approx(6.0)
-    assert window.wait_s(1, 8.0) == 0
 
 
 def small(limit: int = 10, window_s: float = 0.2) -> Budget:
@@ -166,3 +66,131 @@ async def test_a_ban_longer_than_the_callers_patience_is_said_at_once() -> None:
     budget.stop(3600.0, ExchangeError("banned for an hour", status=418))
     with pytest.raises(ExchangeError, match="banned for an hour"):
         await budget.take(1, "GET /api/v3/klines", soon(budget))
+
+
+async def test_a_ban_says_until_when() -> None:
+    budget = small()
+    budget.stop(3600.0, ExchangeError("banned", status=418, code=-1003))
+    with pytest.raises(ExchangeError, match=r"until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC") as caught:
+        await budget.take(1, "GET /api/v3/klines", soon(budget))
+    assert (caught.value.status, caught.value.code) == (418, -1003)
+    assert budget.snapshot()["stopped_until_ms"] > 0
+
+
+async def served(budget: Budget, asks: list[tuple[str, int, Priority, str]], *, limit: int) -> list[str]:
+    """The order in which `asks` (name, weight, priority, caller) are granted when all wait behind a full budget."""
+    order: list[str] = []
+    first = await budget.take(limit, "full", soon(budget))
+
+    async def ask(name: str, weight: int, priority: Priority, caller: str) -> None:
+        held = await budget.take(weight, name, soon(budget), priority=priority, caller=caller)
+        order.append(name)
+        budget.answered(held)
+
+    waiting = [asyncio.create_task(ask(*one)) for one in asks]
+    await asyncio.sleep(0)
+    budget.answered(first)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*waiting)
+    return order
+
+
+async def test_the_more_urgent_goes_first() -> None:
+    order = await served(
+        small(),
+        [(priority.name, 10, priority, "") for priority in reversed(Priority)],
+        limit=10,
+    )
+    assert order == [priority.name for priority in Priority]
+
+
+async def test_one_greedy_caller_does_not_hold_up_the_others() -> None:
+    asks = [(f"greedy {number}", 1, Priority.LIVE_FEED, "greedy") for number in range(200)]
+    asks += [(f"modest {number}", 1, Priority.LIVE_FEED, f"bot {number}") for number in range(44)]
+    order = await served(Budget(50, timeout_s=0.1, window_s=0.05), asks, limit=50)
+    assert max(order.index(f"modest {number}") for number in range(44)) < 46
+    greedy = [name for name in order if name.startswith("greedy")]
+    assert greedy == [f"greedy {number}" for number in range(200)], "first come, first served within a caller"
+
+
+async def test_a_large_request_is_passed_by_small_ones_for_its_own_weight_at_most() -> None:
+    budget = Budget(20, timeout_s=0.1, window_s=0.1)
+    order: list[str] = []
+    over = asyncio.Event()
+
+    async def small_ones(number: int) -> None:
+        while not over.is_set():
+            budget.answered(await budget.take(1, "small", soon(budget), caller=f"small {number}"))
+            order.append("small")
+
+    many = [asyncio.create_task(small_ones(number)) for number in range(30)]
+    await asyncio.sleep(0.15)
+    order.clear()
+    async with asyncio.timeout(20):
+        await budget.take(19, "large", soon(budget), caller="large")
+    over.set()
+    for task in many:
+        task.cancel()
+    await asyncio.gather(*many, return_exceptions=True)
+    assert len(order) <= 30 + 19, "one each of those who waited before it, and as many as it weighs"
+
+
+async def test_safety_finds_room_where_others_find_none() -> None:
+    budget = Budget(200, timeout_s=0.1, window_s=60.0)
+    for _ in range(198):
+        budget.answered(await budget.take(1, "GET /api/v3/klines", soon(budget)))
+    with pytest.raises(ExchangeUnreachable):
+        await budget.take(1, "GET /api/v3/klines", soon(budget, 0.02))
+    for _ in range(2):
+        assert await budget.take(1, "GET /api/v3/time", soon(budget), priority=Priority.SAFETY)
+    with pytest.raises(ExchangeUnreachable):
+        await budget.take(1, "GET /api/v3/time", soon(budget, 0.02), priority=Priority.SAFETY)
+
+
+async def test_who_is_cancelled_in_the_moment_it_is_granted_gives_it_back() -> None:
+    budget = small(window_s=60.0)
+    held = await budget.take(10, "a", soon(budget))
+    waiting = asyncio.create_task(budget.take(10, "b", soon(budget)))
+    await asyncio.sleep(0.01)
+    budget.returned(held)  # grants it to b, which has not run yet
+    assert budget.snapshot()["used"] == 10
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert waiting.cancelled()
+    assert budget.snapshot()["used"] == 0
+
+
+async def test_what_is_settled_twice_counts_once() -> None:
+    budget = small(window_s=60.0)
+    held = await budget.take(6, "a", soon(budget))
+    budget.answered(held)
+    budget.returned(held)
+    budget.lost(held)
+    assert budget.snapshot()["used"] == 6
+
+
+async def test_what_the_exchange_allows_holds_below_the_setting() -> None:
+    budget = Budget(100, timeout_s=0.1, window_s=60.0)
+    budget.allowed(6000)
+    assert budget.snapshot()["limit"] == 100
+    budget.allowed(40)
+    assert budget.snapshot()["limit"] == 40
+    budget.answered(await budget.take(40, "a", soon(budget)))
+    with pytest.raises(ExchangeUnreachable, match="budget of 40"):
+        await budget.take(1, "b", soon(budget, 0.02))
+
+
+async def test_the_snapshot_shows_who_waits() -> None:
+    budget = small(window_s=60.0)
+    held = await budget.take(10, "a", soon(budget))
+    waiting = [asyncio.create_task(budget.take(5, "b", soon(budget), priority=Priority.BACKFILL)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    shown = budget.snapshot()
+    assert shown["waiting"] == {"safety": 0, "live_feed": 0, "warm_up": 0, "backfill": 3}
+    assert (shown["limit"], shown["used"], shown["processes"], shown["stopped_until_ms"]) == (10, 10, 1, 0)
+    budget.returned(held)
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(one, Held) for one in found) == 2
