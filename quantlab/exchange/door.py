@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from quantlab.exchange.budget import Budget
+from quantlab.exchange.budget import shared_budget
 from quantlab.exchange.clock import ExchangeClock, Reading
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
@@ -30,8 +30,8 @@ class Door:
     def __init__(self, config: DoorConfig, egress: Egress = unwritten) -> None:
         self.config = config
         self._log = EgressLog(egress)
-        #: What a keyed client beside this door has to share.
-        self.budget = Budget(config.weight_per_minute, timeout_s=config.timeout_s)
+        #: What a keyed client beside this door has to share, as all doors of this user to the same exchange do.
+        self.budget = shared_budget(config)
         self._session: aiohttp.ClientSession
         self.rest: Rest
         #: The exchange's clock. Each answer's date keeps it roughly known; `clock.run()` keeps it known well.
@@ -54,6 +54,7 @@ class Door:
         await self.feed.stop()
         await self._transport.close()
         await self._session.close()
+        self.budget.close()
 
     def _heard(self, answer: Answer) -> None:
         if answer.date_ms:

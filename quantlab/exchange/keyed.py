@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from quantlab.exchange.budget import Budget
+from quantlab.exchange.budget import Budget, shared_budget
 from quantlab.exchange.config import DoorConfig, address_of
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
 from quantlab.exchange.errors import Failure, failure_of_answer, failure_of_exception
@@ -51,7 +51,7 @@ class KeyedReader:
     """Reads what only a key may read. Use it as an async context manager, for one call.
 
     `egress` is called as `Door`'s is: its rows hold no key, no signature and no parameters. `budget` is that of a door
-    that is open beside it (`Door.budget`); without one it pays from its own.
+    that is open beside it (`Door.budget`); without one it opens what all of this user share.
     All methods raise ExchangeUnreachable, ExchangeError, MalformedMessage, or Refused.
     """
 
@@ -63,7 +63,8 @@ class KeyedReader:
         self._address = address_of(self._url)
         self._signer = signer
         self._log = EgressLog(egress)
-        self._budget = budget or Budget(config.weight_per_minute, timeout_s=config.timeout_s)
+        self._budget = budget or shared_budget(config)
+        self._is_own_budget = budget is None
         self._clock: _Clock | None = None
         self._session: aiohttp.ClientSession
 
@@ -75,6 +76,8 @@ class KeyedReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+        if self._is_own_budget:
+            self._budget.close()
 
     @property
     def clock_skew_ms(self) -> float | None:
@@ -157,6 +160,8 @@ class KeyedReader:
                 self._budget.answered(held, attempt.used_weight)
             elif not attempt.left:
                 self._budget.returned(held)
+            else:
+                self._budget.lost(held)
             if attempt.left:
                 kind = "" if clock is None else "signed"
                 self._log.sent(self._address, path, weight, attempt.status, f"{kind} {outcome}".strip())

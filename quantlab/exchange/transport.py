@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 
-from quantlab.exchange.budget import Budget, Held
+from quantlab.exchange.budget import Budget, Held, Priority
 from quantlab.exchange.client import IMPLICIT_METHODS, keyless_client
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import EgressLog
@@ -18,7 +18,7 @@ from quantlab.exchange.errors import Failure, failure_of_answer, failure_of_exce
 from quantlab.exchange.guard import ATTEMPT, Attempt
 from quantlab.exchange.retry import asked_again
 from quantlab.exchange.sharing import Answer
-from quantlab.exchange.weights import weight_of
+from quantlab.exchange.weights import EXCHANGE_INFO, allowed_weight, weight_of
 from quantlab.model.errors import Refused
 
 
@@ -43,19 +43,34 @@ class Transport:
         self._heard = heard
         self._client: Any = None
 
-    async def get(self, path: str, params: Mapping[str, Any]) -> Answer:
-        """The answer as it came: whole JSON, and no error of the exchange.
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        priority: Priority = Priority.LIVE_FEED,
+        caller: str = "",
+    ) -> Answer:
+        """The answer as it came: whole JSON, and no error of the exchange. `caller` is who shares the budget fairly:
+        where none is named, each endpoint and symbol.
 
         Tries at most three times, in `total_s` all told; each attempt pays its weight. Raises ExchangeUnreachable,
         ExchangeError, MalformedMessage, or Refused.
         """
         weight = weight_of(path, params)
         deadline = self._clock() + self._config.total_s
-        attempt = await asked_again(lambda: self._attempt(path, params, weight, deadline), deadline, self._clock)
+        caller = caller or f"{path} {params.get('symbol', '')}"
+
+        async def leave() -> Held:
+            return await self._budget.take(weight, f"GET {path}", deadline, priority=priority, caller=caller)
+
+        attempt = await asked_again(lambda: self._attempt(path, params, weight, leave), deadline, self._clock)
         answer = Answer(
             attempt.body or b"", _date_ms(attempt.headers), attempt.sent_s, attempt.answered_s, attempt.used_weight
         )
         self._heard(answer)
+        if path == EXCHANGE_INFO:
+            self._budget.allowed(allowed_weight(answer.body))
         return answer
 
     @property
@@ -72,9 +87,9 @@ class Transport:
             await self._client.close()
 
     async def _attempt(
-        self, path: str, params: Mapping[str, Any], weight: int, deadline: float
+        self, path: str, params: Mapping[str, Any], weight: int, leave: Callable[[], Awaitable[Held]]
     ) -> tuple[Attempt, Failure | None]:
-        held = await self._budget.take(weight, f"GET {path}", deadline)
+        held = await leave()
         attempt = Attempt()
         outcome = "cancelled"
         try:
@@ -114,7 +129,9 @@ class Transport:
             self._budget.returned(held)
             return
         if attempt.status:
-            self._budget.answered(held, attempt.used_weight)
+            self._budget.answered(held, attempt.used_weight, _date_ms(attempt.headers))
+        else:
+            self._budget.lost(held)
         self._log.sent(self._config.address, path, weight, attempt.status, detail)
 
 

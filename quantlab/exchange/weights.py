@@ -19,10 +19,11 @@ DEPTH = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 TICKER_24HR = ((20, 2), (100, 40))
 TICKER_24HR_ALL = 80
 
+EXCHANGE_INFO = "/api/v3/exchangeInfo"
 _FIXED = {
     "/api/v3/ping": 1,
     "/api/v3/time": 1,
-    "/api/v3/exchangeInfo": 20,
+    EXCHANGE_INFO: 20,
     "/api/v3/klines": 2,
     "/api/v3/avgPrice": 2,
     "/api/v3/trades": 25,
@@ -47,6 +48,32 @@ def weight_of(path: str, params: Mapping[str, Any]) -> int:
         count = _count(params)
         return next((weight for most, weight in TICKER_24HR if 0 < count <= most), TICKER_24HR_ALL)
     raise Refused(f"GET {path} is not a market data request that quantlab knows the weight of")
+
+
+def allowed_weight(exchange_info: bytes) -> int:
+    """What an address may weigh a minute, as exchangeInfo's `rateLimits` say; 0 where they do not."""
+    try:
+        limits = _LIMITS.decode(exchange_info).rateLimits
+    except msgspec.DecodeError:
+        return 0
+    return next((row.limit for row in limits if (row.rateLimitType, row.interval, row.intervalNum) == _A_MINUTE), 0)
+
+
+_A_MINUTE = ("REQUEST_WEIGHT", "MINUTE", 1)
+
+
+class _RateLimit(msgspec.Struct):
+    rateLimitType: str
+    interval: str
+    intervalNum: int
+    limit: int
+
+
+class _RateLimits(msgspec.Struct):
+    rateLimits: list[_RateLimit] = []
+
+
+_LIMITS = msgspec.json.Decoder(_RateLimits)
 
 
 def _count(params: Mapping[str, Any]) -> int:

@@ -184,7 +184,9 @@ async def test_a_ban_is_told_to_all(door: Door, exchange: ScriptedExchange) -> N
 
 
 async def test_the_exchanges_own_count_is_believed(exchange: ScriptedExchange) -> None:
-    exchange.answers["/api/v3/time"] = raw('{"serverTime":1}', X_MBX_USED_WEIGHT_1M="100")
+    exchange.answers["/api/v3/time"] = raw(
+        '{"serverTime":1}', X_MBX_USED_WEIGHT_1M="100", Date="Mon, 23 Nov 2026 07:30:30 GMT"
+    )
     async with Door(config_for(exchange.url, weight_per_minute=100, total_s=0.2)) as door:
         await door.rest.server_time_ms()
         with pytest.raises(ExchangeUnreachable, match="no room"):
