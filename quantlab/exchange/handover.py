@@ -141,5 +141,3 @@ class Handover:
             return False
         del self._delivered[stream]  # this stream has moved on
         return True
-
-

@@ -273,6 +273,7 @@ class StreamSession:
                 if verdict is Verdict.ASK and self._pace.take():
                     assert self._socket is not None
                     await self._socket.ping(b"")
+                    dog.asked(now)
                 if self._unanswered is not None and self._pace.take():
                     assert self._socket is not None
                     payload, self._unanswered = self._unanswered, None

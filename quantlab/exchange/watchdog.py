@@ -40,12 +40,13 @@ class Watchdog:
         quiet_s = now - self._sign_at
         if quiet_s >= self.dead_s and self._asked:
             return Verdict.HALF_OPEN
-        if quiet_s >= self.ask_s and not self._asked:
-            self._asked = True
-            # A machine that slept wakes up with old times: the line gets the time to answer, whatever they say.
-            self._sign_at = now - self.ask_s
-            return Verdict.ASK
-        return Verdict.ALIVE
+        return Verdict.ASK if quiet_s >= self.ask_s and not self._asked else Verdict.ALIVE
+
+    def asked(self, now: float) -> None:
+        """A ping was sent. It gets its time to be answered, whatever was before: a machine that slept wakes up with
+        old times."""
+        self._asked = True
+        self._sign_at = now - self.ask_s
 
     def forgive(self, now: float) -> None:
         """Nobody was listening until `now`: what was not heard then says nothing."""

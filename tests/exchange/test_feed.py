@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from quantlab.exchange import Door
+from quantlab.exchange import Door, stream_session, subscription
 from quantlab.exchange import retry as retry_module
-from quantlab.exchange import stream_session, subscription
 from quantlab.exchange.subscription import MAX_STREAMS
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable, Refused
 

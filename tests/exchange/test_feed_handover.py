@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from quantlab.exchange import Door
+from quantlab.exchange import Door, stream_session
 from quantlab.exchange import feed as feed_module
 from quantlab.exchange import retry as retry_module
-from quantlab.exchange import stream_session
 from quantlab.exchange.handover import Handover
+from quantlab.venue import Venue
+from quantlab.venue.market import open_market
 
 from .scripted import RecordingSink, config_for, serving, until
 
@@ -277,3 +278,47 @@ async def test_a_successor_that_already_stands_is_taken_without_another_dial(
     assert [kind for kind in kinds if kind != "frame"] == ["connected", "disconnected", "reconnected"]
     assert kinds[-4:] == ["frame"] * 4, "what it was sent in the meantime is delivered"
     assert len(exchange.sockets) == 2
+
+
+# --- on a venue in lock-step ---------------------------------------------------------------------------------------
+
+
+class Consumer(RecordingSink):
+    """Asks for a book now and then, and has the connection replaced after some frames."""
+
+    def __init__(self, door: Door, replace_after: int) -> None:
+        super().__init__()
+        self._door, self._replace_after = door, replace_after
+        self.count = 0
+
+    def frame(self, raw: bytes) -> None:
+        super().frame(raw)
+        self.count += 1
+        self.unsettled = self.count % 97 == 0
+        line = self._door.feed._line
+        if self._replace_after and self.count % self._replace_after == 0 and line is not None:
+            line.leave("planned")
+
+    async def settle(self) -> None:
+        self.unsettled = False
+        self.entries.append(("answer", (await self._door.rest.depth("BTCUSDT", 5)).decode()))
+
+
+async def played(replace_after: int) -> list[tuple[str, str]]:
+    names = [f"{symbol}@{kind}" for symbol in ("btcusdt", "ethusdt") for kind in ("bookTicker", "trade", "depth@100ms")]
+    market = open_market(None, seed=3, hours=1.0, symbols=["BTCUSDT", "ETHUSDT"])
+    async with Venue(market) as venue, Door(config_for(venue.url)) as door:
+        sink = Consumer(door, replace_after)
+        task = asyncio.create_task(door.feed.run([*names, "btcusdt@kline_1m"], sink))
+        await until(lambda: venue.pacer.ended and sink.count == venue.pacer.frames)
+        await door.feed.stop()
+        await task
+    assert sink.entries[0][0] == "connected"
+    return sink.entries[1:]
+
+
+async def test_on_a_venue_in_lock_step_frames_and_answers_are_the_same_with_and_without() -> None:
+    """Also the answers: the venue stands still until the new connection has been read as far as the old one."""
+    with_it, without_it = await played(1500), await played(0)
+    assert [entry for entry in with_it if entry[0] != "handover"] == without_it
+    assert sum(kind == "handover" for kind, _ in with_it) >= 3
