@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any, Literal
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from quantlab.fleet.control import send
 from quantlab.fleet.process import running
 from quantlab.model import ConfigurationError, ExchangeUnreachable, NotFound, QuantlabError, Refused
+from quantlab.server.metrics import metrics
 from quantlab.settings import Settings
 
 _STATUS = ((NotFound, 404), (Refused, 403), (ConfigurationError, 422), (ExchangeUnreachable, 504))
@@ -55,6 +56,12 @@ def make_app(settings: Settings, preflight: dict[str, Any] | None = None) -> Fas
             engine=engine.run_id if engine else None,
             preflight=preflight,
         )
+
+    @app.get("/metrics", response_class=Response)
+    def figures() -> Response:
+        """Prometheus' text format: requests by endpoint and outcome, weight, bots by state, the engine's lag."""
+        page, content_type = metrics(settings)
+        return Response(page, headers={"content-type": content_type})
 
     @app.get("/v1/fleet")
     def fleet() -> dict[str, Any]:
