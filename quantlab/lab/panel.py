@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -49,7 +49,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         for name, button in (self._buttons | self._confirm).items():
             button.on_click(lambda _, name=name: self._commands.put(name))
         self._sure = widgets.HBox(list(self._confirm.values()), layout=widgets.Layout(display="none"))
-        self._style, self._head, self._words, self._body = (widgets.HTML() for _ in range(4))
+        self._style, self._head, self._words, self._body, self._requests = (widgets.HTML() for _ in range(5))
         self._style.value = view.STYLE
         self._curves: dict[int, list[float]] = {}
         self._curves_due = 0.0
@@ -57,9 +57,8 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         #: The run whose end is drawn.
         self._final = ""
         self._ended = threading.Event()
-        super().__init__(
-            [self._style, self._head, widgets.HBox(list(self._buttons.values())), self._sure, self._words, self._body]
-        )
+        buttons = widgets.HBox(list(self._buttons.values()))
+        super().__init__([self._style, self._head, buttons, self._sure, self._words, self._body, self._requests])
         self.add_class("quantlab-panel")
         self._thread = threading.Thread(target=self._follow, name="quantlab-panel", daemon=True)
         self._thread.start()
@@ -115,16 +114,19 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         going = state not in _ENGINE_ENDED
         self._read_curves(at_once=not going)
         bots: Sequence[dict[str, Any]] = []
+        requests: Mapping[str, Any] = {}
         if live is not None:
-            self._label, bots = live["label"], live["bots"]
+            self._label, bots, requests = live["label"], live["bots"], live["requests"]
         elif not going:
             last_fill_ms = pl.col("last_fill").dt.epoch("ms").alias("last_fill_ms")
             bots = self.run.status().with_columns(last_fill_ms).to_dicts()
+            requests = (self.run.summary or {}).get("requests", {})
             self._final = self.run.id
             self._say(f"The run has ended: {state}.", error=state == "failed")
         with self._head.hold_sync(), self._body.hold_sync():
             self._head.value = view.header(self.run.id, live, state, self._label, bots)
             self._body.value = view.body(bots, self._curves)
+            self._requests.value = view.requests(requests)
         fitting = {"running": ("pause",), "paused": ("resume",)}.get(state, ())
         self._allow((*fitting, "stop", "kill") if live is not None else () if going else ("start",))
 

@@ -26,6 +26,7 @@ STYLE = """<style>
 padding:3px 8px 3px 0;border-bottom:1.5px solid #6e7781}
 .qlp td{padding:1px 8px 1px 0;border-bottom:1px solid rgba(110,119,129,.22);text-align:left;white-space:nowrap}
 .qlp .n{text-align:right}
+.qlp table.qlp-requests{width:auto;margin-top:8px}
 .qlp .note{white-space:normal;color:#6e7781;max-width:260px}
 .qlp-error{padding:6px 10px;border-left:4px solid #D55E00;background:rgba(213,94,0,.13)}
 </style>"""
@@ -77,6 +78,23 @@ def body(bots: Sequence[Mapping[str, Any]], curves: Mapping[int, Sequence[float]
     return (
         f'<div class="qlp">{_equity(_from(capital, curves.get(-1, ())))}<div class="qlp-scroll">'
         f'<table class="qlp-bots"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></div>'
+    )
+
+
+def requests(counts: Mapping[str, Any]) -> str:
+    """What was asked of the exchange by endpoint, and how little of it was sent. `counts` are the door's counters."""
+    endpoints = counts.get("by_endpoint") or {}
+    if not endpoints:
+        return ""
+    names = ("asked", "sent", "shared", "kept", "weight")
+    head = "".join(f'<th class="n">{name}</th>' for name in names)
+    rows = "".join(
+        f"<tr><td>{_e(endpoint)}</td>" + "".join(f'<td class="n">{figures[name]:,}</td>' for name in names) + "</tr>"
+        for endpoint, figures in sorted(endpoints.items(), key=lambda item: -item[1]["asked"])
+    )
+    return (
+        f'<div class="qlp"><table class="qlp-requests"><thead><tr><th>requests</th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 

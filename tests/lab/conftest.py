@@ -79,9 +79,15 @@ class StandInEngine:
             "progress": 0.5,
             "events": 1234,
             "events_per_second": 100,
-            "requests": {"asked": 9, "sent": 5, "weight": 40, "peak_weight_60s": 40, "order_requests": 0},
+            "requests": {
+                "asked": 9, "sent": 5, "weight": 40, "peak_weight_60s": 40, "order_requests": 0,
+                "by_endpoint": {
+                    "GET /api/v3/depth": {"asked": 2, "sent": 2, "shared": 0, "kept": 0, "weight": 10},
+                    "GET /api/v3/<b>": {"asked": 1_007, "sent": 3, "shared": 4, "kept": 1_000, "weight": 30},
+                },
+            },
             "bots": [bot],
-        }
+        }  # fmt: skip
 
     def end(self) -> None:
         self._down.set()

@@ -3,6 +3,7 @@ more, errors are shown, and a run's end is drawn without an engine."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,6 +56,18 @@ def test_it_shows_source_state_and_every_bot(panel: Panel) -> None:
     until(lambda: "polyline" in panel._body.value)  # equity and sparkline, from the ledger
 
 
+def test_it_shows_what_was_asked_and_how_little_was_sent(panel: Panel) -> None:
+    rows = re.findall(r"<tr><td>(.*?)</td>(.*?)</tr>", panel._requests.value)
+    figures = {endpoint: re.findall(r">([\d,]+)<", cells) for endpoint, cells in rows}
+    assert figures == {
+        "GET /api/v3/&lt;b&gt;": ["1,007", "3", "4", "1,000", "30"],
+        "GET /api/v3/depth": ["2", "2", "0", "0", "10"],
+    }
+    assert next(iter(figures)).endswith("&lt;b&gt;"), "the most asked comes first"
+    heads = re.findall(r"<th[^>]*>(\w+)</th>", panel._requests.value)
+    assert heads == ["requests", "asked", "sent", "shared", "kept", "weight"]
+
+
 def test_buttons_only_enqueue_and_reach_the_engine(panel: Panel, engine: Any) -> None:
     assert panel._thread is not threading.current_thread()
     assert panel._buttons["start"].disabled
@@ -87,6 +100,7 @@ def test_the_end_is_drawn_from_the_ledger_and_errors_are_shown(panel: Panel, eng
     engine.end()
     until(lambda: 'data-state="finished"' in head(panel))
     assert panel._body.value.count("<tr>") == 46  # the head and 45 bots
+    assert ">80</td>" in panel._requests.value  # from the summary: asked for candles
     assert panel._buttons["stop"].disabled
     assert not panel._buttons["start"].disabled
     panel._commands.put("pause")
