@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from quantlab.exchange.budget import shared_budget
+from quantlab.exchange.budget import Priority, shared_budget
 from quantlab.exchange.clock import ExchangeClock, Reading
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
@@ -24,11 +24,13 @@ class Door:
     """The only way out of the process. Use it as an async context manager.
 
     `egress` is called with a row for each request sent or refused, each stream opened and each stream command; what it
-    raises (a full disk) reaches the caller of the request.
+    raises (a full disk) reaches the caller of the request. `priority` is what all questions have that are no
+    fleet's (default: each its own, as `Rest` says).
     """
 
-    def __init__(self, config: DoorConfig, egress: Egress = unwritten) -> None:
+    def __init__(self, config: DoorConfig, egress: Egress = unwritten, *, priority: Priority | None = None) -> None:
         self.config = config
+        self._priority = priority
         self._log = EgressLog(egress)
         #: What a keyed client beside this door has to share, as all doors of this user to the same exchange do.
         self.budget = shared_budget(config)
@@ -43,7 +45,7 @@ class Door:
         origins = Origins(URL(config.rest_url), URL(config.stream_url), is_venue=config.market == "replay")
         self._session = guarded_session(origins, self._log, config.timeout_s)
         self._transport = Transport(config, self._session, self.budget, self._log, heard=self._heard)
-        self.rest = Rest(self._transport, self._log, is_real=config.is_real)
+        self.rest = Rest(self._transport, self._log, is_real=config.is_real, priority=self._priority)
         self.clock = ExchangeClock(self.rest.read_clock)
         self.feed = StreamFeed(config, self._session, self._log)
         return self

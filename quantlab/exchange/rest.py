@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from quantlab.exchange.budget import Priority
 from quantlab.exchange.clock import Reading
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.rules import VENUE_CLOCK
@@ -30,20 +31,25 @@ class Rest:
 
     What is kept must not depend on this machine's pace in a replay: there, only candles that other answers prove closed
     are kept. On an exchange (`is_real`) its own clock, the `Date` of the answer, says how long.
+    How urgent each is for a running fleet stands at its method; `priority` overrides it for all (a user's questions).
     All raise ExchangeUnreachable, ExchangeError, MalformedMessage, or Refused.
     """
 
-    def __init__(self, transport: Transport, log: EgressLog, *, is_real: bool) -> None:
+    def __init__(
+        self, transport: Transport, log: EgressLog, *, is_real: bool, priority: Priority | None = None
+    ) -> None:
         self._transport = transport
         self._log = log
         self._is_real = is_real
+        self._priority = priority
         self._answers = Answers()
         self._newest_open_ms = 0
 
     async def exchange_info(self, symbols: Sequence[str] | None = None) -> bytes:
         """Filters and status of `symbols`, of all when None (6–16 MB). Kept for an hour on an exchange."""
         kept_s = _EXCHANGE_INFO_S if self._is_real else 0.0
-        return await self._ask("/api/v3/exchangeInfo", _symbols(symbols), lambda answer: kept_s)
+        params = _symbols(symbols)
+        return await self._ask("/api/v3/exchangeInfo", params, Priority.WARM_UP, lambda answer: kept_s)
 
     async def klines(
         self,
@@ -55,26 +61,30 @@ class Rest:
         limit: int = 1000,
     ) -> bytes:
         """Candles that open in [start_ms, end_ms], oldest first, at most 1,000; the last may still form. Without
-        bounds the newest. Raises ConfigurationError for a timeframe Binance does not have."""
+        bounds the newest. Raises ConfigurationError for a timeframe Binance does not have.
+
+        What a fleet asks from a given time on fills a gap (backfill), all else its lookback (warm-up)."""
         timeframe_ms(timeframe)
         params: dict[str, Any] = {"symbol": symbol, "interval": timeframe, "limit": limit}
         if start_ms is not None:
             params["startTime"] = start_ms
         if end_ms is not None:
             params["endTime"] = end_ms
-        return await self._ask("/api/v3/klines", params, self._candles_true_s)
+        priority = Priority.WARM_UP if start_ms is None else Priority.BACKFILL
+        page = _Page(start_ms, end_ms, limit, self._newest_open_ms)
+        return await self._ask("/api/v3/klines", params, priority, partial(self._candles_true_s, page))
 
     async def depth(self, symbol: str, limit: int = 100) -> bytes:
-        """The book's best `limit` levels on each side. Never kept."""
-        return await self._ask("/api/v3/depth", {"symbol": symbol, "limit": limit})
+        """The book's best `limit` levels on each side, for the live feed. Never kept."""
+        return await self._ask("/api/v3/depth", {"symbol": symbol, "limit": limit}, Priority.LIVE_FEED)
 
     async def ticker_24h(self, symbols: Sequence[str] | None = None) -> bytes:
-        """Statistics of the last 24 hours, of all symbols when None (weight 80)."""
-        return await self._ask("/api/v3/ticker/24hr", _symbols(symbols))
+        """Statistics of the last 24 hours, of all symbols when None (weight 80). Never kept: they move all the time."""
+        return await self._ask("/api/v3/ticker/24hr", _symbols(symbols), Priority.BACKFILL)
 
     async def book_tickers(self, symbols: Sequence[str] | None = None) -> bytes:
-        """Best bid and ask, of all symbols when None."""
-        return await self._ask("/api/v3/ticker/bookTicker", _symbols(symbols))
+        """Best bid and ask, of all symbols when None. Never kept."""
+        return await self._ask("/api/v3/ticker/bookTicker", _symbols(symbols), Priority.BACKFILL)
 
     async def server_time_ms(self) -> int:
         """The exchange's wall clock, UTC ms."""
@@ -84,7 +94,7 @@ class Rest:
         """The exchange's wall clock, and when it was asked and answered. Never shared: a clock is read to measure."""
         path = "/api/v3/time"
         self._log.asked(path)
-        answer = await self._transport.get(path, {})
+        answer = await self._transport.get(path, {}, priority=Priority.SAFETY)
         try:
             server_ms = msgspec.json.decode(answer.body, type=_ServerTime).serverTime
         except msgspec.DecodeError as error:
@@ -103,30 +113,53 @@ class Rest:
         found: dict[str, Any] = msgspec.json.decode((await self._transport.get(VENUE_CLOCK, {})).body, type=dict)
         return found
 
-    async def _ask(self, path: str, params: dict[str, Any], lifetime: Lifetime = lambda answer: 0.0) -> bytes:
+    async def _ask(
+        self,
+        path: str,
+        params: dict[str, Any],
+        priority: Priority,
+        lifetime: Lifetime = lambda answer: 0.0,
+    ) -> bytes:
         key = f"{path}?{sorted(params.items())}"
+        urgency = priority if self._priority is None else self._priority
         answer = await self._answers.get(
             key,
-            partial(self._transport.get, path, params),
+            partial(self._transport.get, path, params, priority=urgency),
             lifetime,
             lambda outcome: self._log.asked(path, "" if outcome == "sent" else outcome),
         )
         return answer.body
 
-    def _candles_true_s(self, answer: Answer) -> float:
-        """Candles that are closed never change. With one that forms, an answer holds until that one's close."""
+    def _candles_true_s(self, page: _Page, answer: Answer) -> float:
+        """A page that nothing can be added to is true for ever; with a candle that forms, until that one's close."""
         try:
             rows = msgspec.json.decode(answer.body, type=list[list[int | str]])
-            last_close_ms = int(rows[-1][6])
-            self._newest_open_ms = max(self._newest_open_ms, int(rows[-1][0]))
+            last_open_ms, last_close_ms = int(rows[-1][0]), int(rows[-1][6])
         except (msgspec.DecodeError, IndexError, ValueError):
             return 0.0  # nothing in it, or not what it should be: the reader will say so
-        if last_close_ms < self._newest_open_ms:
-            return FOREVER
+        self._newest_open_ms = max(self._newest_open_ms, last_open_ms)
+        now_ms = max(answer.date_ms if self._is_real else 0, page.newest_open_ms)
+        if last_close_ms < now_ms:
+            return FOREVER if page.is_whole(len(rows), last_close_ms, now_ms) else 0.0
         if not self._is_real or not answer.date_ms:
             return 0.0
-        left_s = (last_close_ms - answer.date_ms) / 1000
-        return FOREVER if left_s < 0 else min(left_s - _DATE_MARGIN_S, _FORMING_S)
+        return min((last_close_ms - answer.date_ms) / 1000 - _DATE_MARGIN_S, _FORMING_S)
+
+
+class _Page(NamedTuple):
+    """What was asked for, and the newest candle's opening that was known *then*: an answer that was long under way must
+    not be judged by what was learnt meanwhile."""
+
+    start_ms: int | None
+    end_ms: int | None
+    limit: int
+    newest_open_ms: int
+
+    def is_whole(self, rows: int, last_close_ms: int, now_ms: int) -> bool:
+        """Whether no later candle belongs to it: it is full from its start on, or it ends in the past."""
+        if self.start_ms is not None and rows >= self.limit:
+            return True
+        return self.end_ms is not None and (self.end_ms <= last_close_ms or self.end_ms < now_ms)
 
 
 class _ServerTime(msgspec.Struct):

@@ -58,7 +58,7 @@ class Answers:
             told("kept")
             return answer
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or flight.given_up:
             told("sent")
             flight = self._flights[key] = _Flight(asyncio.ensure_future(ask()))
             flight.task.add_done_callback(lambda task: self._landed(key, task, lifetime))
@@ -98,6 +98,8 @@ class _Flight:
 
     def __init__(self, task: asyncio.Future[Answer]) -> None:
         self.task = task
+        #: Everybody left, and it is ending: who comes now must not end with it.
+        self.given_up = False
         self._waiting = 0
 
     async def wait(self) -> Answer:
@@ -107,4 +109,5 @@ class _Flight:
         finally:
             self._waiting -= 1
             if not self._waiting and not self.task.done():
+                self.given_up = True
                 self.task.cancel()

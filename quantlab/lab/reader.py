@@ -90,10 +90,12 @@ class MarketReader:
 
     async def _hold_open(self) -> None:
         from quantlab.exchange import Door, DoorConfig
+        from quantlab.exchange.budget import Priority
         from quantlab.fleet.sources import source_of
 
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        async with Door(DoorConfig.for_settings(self._settings), egress=self._keep) as door:
+        config = DoorConfig.for_settings(self._settings)
+        async with Door(config, egress=self._keep, priority=Priority.BACKFILL) as door:  # a running fleet goes first
             self._door = door
             self.source = await source_of(door, self._settings)
             self._ready.set()

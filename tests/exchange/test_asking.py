@@ -11,6 +11,7 @@ from aiohttp import web
 
 from quantlab.exchange import Door
 from quantlab.exchange import retry as retry_module
+from quantlab.exchange.budget import Held, Priority
 from quantlab.exchange.rules import VENUE_CLOCK
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable, MalformedMessage
 
@@ -239,6 +240,73 @@ async def test_an_exchange_keeps_candles_until_the_next_close(door: Door, exchan
     by_endpoint = door.counters()["by_endpoint"]
     assert by_endpoint["GET /api/v3/exchangeInfo"]["sent"] == 1
     assert by_endpoint["GET /api/v3/depth"]["sent"] == 2
+
+
+async def test_newest_candles_are_never_kept_for_ever(door: Door, exchange: ScriptedExchange) -> None:
+    """Between a close and the next candle's first trade the newest page holds closed candles only: more will come."""
+    door.rest._is_real = True
+    noon_ms = 1_723_118_400_000
+    closed = raw(klines(noon_ms - 3 * MINUTE_MS, 3), Date="Thu, 08 Aug 2024 12:00:01 GMT")
+    exchange.answers[KLINES] = closed
+    for bounds in ({}, {"start_ms": noon_ms - 3 * MINUTE_MS}, {"end_ms": noon_ms + 9 * MINUTE_MS}):
+        await door.rest.klines("BTCUSDT", "1m", **bounds)
+        await door.rest.klines("BTCUSDT", "1m", **bounds)
+    assert door.counters()["kept"] == 0
+    full = {"start_ms": noon_ms - 3 * MINUTE_MS, "limit": 3}
+    await door.rest.klines("BTCUSDT", "1m", **full)
+    await door.rest.klines("BTCUSDT", "1m", **full)
+    assert door.counters()["kept"] == 1, "the control: a full page from its start on is whole"
+
+
+async def test_an_answer_is_not_judged_by_what_was_learnt_meanwhile(door: Door, exchange: ScriptedExchange) -> None:
+    """It left while its last candle formed; that this candle is closed now does not make the answer true."""
+    late = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        if request.query["symbol"] == "BTCUSDT":
+            await late.wait()
+            return raw(klines(0, 3))
+        return raw(klines(0, 9))
+
+    exchange.answers[KLINES] = slow
+    forming = asyncio.create_task(door.rest.klines("BTCUSDT", "1m", end_ms=150_000))
+    await until(lambda: exchange.asked(KLINES) == 1)
+    await door.rest.klines("ETHUSDT", "1m")
+    late.set()
+    await forming
+    await door.rest.klines("BTCUSDT", "1m", end_ms=150_000)
+    assert door.counters()["kept"] == 0
+    await door.rest.klines("BTCUSDT", "1m", end_ms=150_000)
+    assert door.counters()["kept"] == 1, "the control: asked after the later candle was seen"
+
+
+async def test_each_question_is_as_urgent_as_it_is(
+    door: Door, exchange: ScriptedExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[str, Priority]] = []
+    take = door.budget.take
+
+    async def seen(weight: int, what: str, deadline: float, *, priority: Priority, caller: str) -> Held:
+        taken.append((what.rpartition("/")[2], priority))
+        return await take(weight, what, deadline, priority=priority, caller=caller)
+
+    monkeypatch.setattr(door.budget, "take", seen)
+    exchange.answers |= {"/api/v3/time": {"serverTime": 1}, KLINES: raw("[]"), "/api/v3/ticker/24hr": raw("[]")}
+    await door.rest.depth("BTCUSDT")
+    await door.rest.klines("BTCUSDT", "1m")
+    await door.rest.klines("BTCUSDT", "1m", start_ms=1)
+    await door.rest.ticker_24h()
+    await door.rest.server_time_ms()
+    door.rest._priority = Priority.BACKFILL
+    await door.rest.depth("BTCUSDT")
+    assert taken == [
+        ("depth", Priority.LIVE_FEED),
+        ("klines", Priority.WARM_UP),
+        ("klines", Priority.BACKFILL),
+        ("24hr", Priority.BACKFILL),
+        ("time", Priority.SAFETY),
+        ("depth", Priority.BACKFILL),
+    ]
 
 
 async def test_a_full_egress_log_is_heard(exchange: ScriptedExchange) -> None:

@@ -84,6 +84,21 @@ async def test_the_last_waiter_ends_the_flight(source: Source) -> None:
     assert (await asker.ask()).body == b"2"
 
 
+async def test_who_comes_while_a_flight_is_given_up_gets_one_of_its_own(source: Source) -> None:
+    """Not the cancellation of somebody else."""
+    asker = Asker(Answers(), source)
+    first = asker.ask()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)  # the waiter is gone, its flight is still ending
+    second = asker.ask()
+    source.gate.set()
+    assert (await second).body == b"2"
+    assert asker.outcomes == ["sent", "sent"]
+    assert (await asker.ask()).body == b"3", "and the first one's end did not take the second's place"
+
+
 async def test_an_error_goes_to_all_and_is_not_kept(source: Source) -> None:
     asker = Asker(Answers(), source, FOREVER)
     source.error = ExchangeUnreachable("nothing answers")
