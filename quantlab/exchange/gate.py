@@ -94,6 +94,10 @@ class GateKeys:
         self._channel = socket.socket(fileno=descriptor)
         self._channel.set_inheritable(False)
 
+    def close(self) -> None:
+        """Give the gate up: it ends when nobody holds it."""
+        self._channel.close()
+
     async def resolve(self, host: str, port: int) -> str:
         """Have the gate resolve and connect; returns the address it is connected to. The connection, or why there is
         none, waits for `connection` in this task. Raises what a resolver raises (`socket.gaierror`), and Refused."""
