@@ -7,8 +7,9 @@ rows that were there before the log was chained, if any; a log that began with t
 What this shows: that no row was changed, taken out, put in or moved, as long as somebody keeps a later link. The run's
 summary and report hold the last one with the number of rows, so a log that was cut off or rewritten disagrees with any
 copy of them. What it cannot show: there is no secret in it, so whoever may write the database *and* every copy of the
-summary can make all of it anew; rows of a run without a summary, and those of no run, can be cut off at the end; and a
-program that passed by the door would leave no row at all. The egress guard and `--sealed` are there for that.
+summary can make all of it anew; rows of a run without a summary, and those of no run, can be cut off at the end; a
+request in flight when the process is killed leaves no row, nor does a program that passes by the door. The egress guard
+is there for that.
 """
 
 from __future__ import annotations
