@@ -21,36 +21,37 @@ _BIND_TCP, _CONNECT_TCP = 1, 2
 _SCOPE_ABSTRACT_UNIX_SOCKET, _SCOPE_SIGNAL = 1, 2
 _RULE_NET_PORT = 2
 _PR_SET_NO_NEW_PRIVS = 38
+_long = ctypes.c_ulong
 
 
 def leave_only(connect_ports: Iterable[int]) -> bool:
     """For this thread and all that it will start: no TCP but connections to these ports, and nothing done to processes
     outside. False, and nothing changed, where the kernel cannot (before ABI 4, or switched off)."""
-    if sys.platform != "linux":
+    has = abi()
+    if has < 4:
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def call(number: int, *arguments: object) -> int:
-        answer: int = libc.syscall(ctypes.c_long(number), *arguments)
-        return answer
-
-    long = ctypes.c_ulong
-    abi = call(_CREATE_RULESET, None, long(0), long(_VERSION_FLAG))
-    if abi < 4:
-        return False
-    scopes = _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if abi >= 6 else 0
+    scopes = _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if has >= 6 else 0
     attributes = (ctypes.c_uint64 * 3)(0, _BIND_TCP | _CONNECT_TCP, scopes)
-    size = 24 if abi >= 6 else 16
-    ruleset = call(_CREATE_RULESET, ctypes.byref(attributes), long(size), long(0))
+    ruleset = _call(_CREATE_RULESET, ctypes.byref(attributes), _long(24 if has >= 6 else 16), _long(0))
     if ruleset < 0:
         return False
     try:
         for port in connect_ports:
             rule = (ctypes.c_uint64 * 2)(_CONNECT_TCP, port)
-            if call(_ADD_RULE, long(ruleset), long(_RULE_NET_PORT), ctypes.byref(rule), long(0)) != 0:
+            if _call(_ADD_RULE, _long(ruleset), _long(_RULE_NET_PORT), ctypes.byref(rule), _long(0)) != 0:
                 return False
-        if libc.prctl(_PR_SET_NO_NEW_PRIVS, long(1), long(0), long(0), long(0)) != 0:
+        if ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, _long(1), _long(0), _long(0), _long(0)) != 0:
             return False
-        return call(_RESTRICT_SELF, long(ruleset), long(0)) == 0
+        return _call(_RESTRICT_SELF, _long(ruleset), _long(0)) == 0
     finally:
         os.close(ruleset)
+
+
+def abi() -> int:
+    """Which Landlock this kernel has; 0 or less: none."""
+    return _call(_CREATE_RULESET, None, _long(0), _long(_VERSION_FLAG)) if sys.platform == "linux" else 0
+
+
+def _call(number: int, *arguments: object) -> int:
+    answer: int = ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *arguments)
+    return answer
