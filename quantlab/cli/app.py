@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from quantlab.cli import preflight as preflight_command
+from quantlab.cli import selftest as selftest_command
 from quantlab.cli import vault as vault_commands
 from quantlab.cli.output import Json, emit
 from quantlab.model.errors import ConfigurationError
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(vault_commands.app)
 app.command()(preflight_command.preflight)
+app.command()(selftest_command.selftest)
 
 Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]

@@ -228,6 +228,16 @@ class Workbench:
 
         return preflight(self.settings, ask_exchange=ask_exchange)
 
+    def selftest(self, seconds: float = 30.0) -> Table:
+        """Check this workbench's exchange against what quantlab expects, before a first run trusts it: read-only, no
+        key, under two minutes and 300 weight. The file that the caption names is for a bug report.
+
+        Columns of its `.frame`: verdict ("fails", "look", "pass"), what, expected, found.
+        """
+        from quantlab.lab.selftest import selftest
+
+        return selftest(self.settings, seconds)
+
     def drill(self) -> Table:
         """Rehearse a compromised key on a replay venue, with keys made for it: the steps, whose part each is, and the
         seconds it took. Your own keys and runs are not touched. Takes some ten seconds."""

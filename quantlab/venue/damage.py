@@ -12,8 +12,8 @@ from quantlab.venue.fault import CONNECTION_KINDS, Fault
 
 Event = tuple[str, bytes]
 
-#: The last digit of the first price of an event, trade or candle: prices have eight decimals, ticks have fewer.
-_PRICE = re.compile(rb'("(?:p|b|c)":(?:\[\[)?"\d+\.\d{7})\d"')
+#: The last digits of the first price of an event, trade or candle: prices have eight decimals, ticks have fewer.
+_PRICE = re.compile(rb'("(?:p|b|c)":(?:\[\[)?"\d+\.\d{3})\d{5}"')
 _PAGE = b"<html><body>maintenance</body></html>"
 
 
@@ -64,7 +64,7 @@ class Damage:
 
 def _spoilt(data: bytes, kind: str) -> bytes:
     """An event cut short, or with a price between two ticks."""
-    return data[: len(data) // 2] if kind == "malformed" else _PRICE.sub(rb'\g<1>7"', data, count=1)
+    return data[: len(data) // 2] if kind == "malformed" else _PRICE.sub(rb'\g<1>77777"', data, count=1)
 
 
 def damaged(content: bytes, fault: Fault) -> tuple[bytes, dict[str, str]]:

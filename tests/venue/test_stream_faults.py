@@ -79,8 +79,8 @@ async def test_a_price_between_two_ticks(serve: Callable[..., Any]) -> None:
     async with aiohttp.ClientSession(venue.url) as http:
         frames = [json.loads(frame) for frame in await read(http)]
     prices = [_price(frame) for frame in frames]
-    assert [price.endswith("7") for price in prices] == [True] * 4 + [False] * 4
-    assert sorted({price[:-1] for price in prices}) == ["100.0100000", "99.9900000"]
+    assert [price.endswith("77777") for price in prices] == [True] * 4 + [False] * 4
+    assert sorted({price[:-5] for price in prices}) == ["100.010", "99.990"]
 
 
 def _price(event: dict[str, Any]) -> str:
