@@ -95,7 +95,7 @@ def missing_rows(egress: pl.DataFrame, by_endpoint: Mapping[str, Mapping[str, in
 
 
 def peak_weight(egress: pl.DataFrame) -> int:
-    """The most weight in any 60 s, by the times of the log's rows."""
+    """The most weight in any 60 s, by the times of the log's rows: those at which the answers were known."""
     return max(weight_curve(egress)["weight_60s"].to_list(), default=0)
 
 
