@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from quantlab.venue.masking import masked
 
@@ -10,21 +11,32 @@ LEGAL_SYMBOL = "^[A-Z0-9-_.]{1,20}$"
 LEGAL_SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
 LEGAL_INTEGER = "^[0-9]{1,20}$"
 LEGAL_DECIMAL = "^([0-9]{1,20})(\\.[0-9]{1,20})?$"
+LEGAL_CLIENT_ID = "^[a-zA-Z0-9-_]{1,36}$"
 
 
 class VenueError(Exception):
-    """An error answer: HTTP `status`, `headers`, and `{"code", "msg"}`."""
+    """An error answer: HTTP `status`, `headers`, and `{"code", "msg"}`, with `data` where it says more."""
 
-    def __init__(self, code: int, message: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
         self.headers = dict(headers or {})
+        self.data = data
 
     @property
-    def body(self) -> dict[str, int | str]:
-        return {"code": self.code, "msg": self.message}
+    def body(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"code": self.code, "msg": self.message}
+        return told if self.data is None else {**told, "data": self.data}
 
 
 def bad_symbol() -> VenueError:
@@ -75,6 +87,18 @@ def rejected_key() -> VenueError:
 
 def rejected_order(why: str) -> VenueError:
     return VenueError(-2010, why)
+
+
+def insufficient_balance() -> VenueError:
+    return rejected_order("Account has insufficient balance for requested action.")
+
+
+def filter_failure(name: str) -> VenueError:
+    return VenueError(-1013, f"Filter failure: {name}")
+
+
+def not_supported(what: str) -> VenueError:
+    return VenueError(-1013, f"{what} are not supported for this symbol.")
 
 
 def unknown_order() -> VenueError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
@@ -16,11 +18,13 @@ from quantlab.venue.log import RequestLog
 from quantlab.venue.masking import fingerprint
 from quantlab.venue.pacer import Pacer
 
+_AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,8})?")
+
 
 class Inspection:
-    """GET clock, requests (`?after=seq`), faults, keys; POST clock (`{"hold": bool}`), faults (a list), keys (one, as
-    `keyfile` has it); DELETE requests, faults, keys (`?fingerprint=` or `?api_key=`). None of it is logged or costs
-    weight."""
+    """GET clock, requests (`?after=seq`), faults, keys, account; POST clock (`{"hold": bool}`), faults (a list), keys
+    (one, as `keyfile` has it), account (`{"balances": {asset: amount}}`, what is free); DELETE requests, faults, keys
+    (`?fingerprint=` or `?api_key=`). None of it is logged or costs weight."""
 
     def __init__(
         self,
@@ -42,7 +46,10 @@ class Inspection:
         except NotFound as error:
             return web.json_response({"error": str(error)}, status=404)
         if answer is None:
-            known = "GET clock, requests, faults, keys; POST clock, faults, keys; DELETE requests, faults, keys"
+            known = (
+                "GET clock, requests, faults, keys, account; POST clock, faults, keys, account; "
+                "DELETE requests, faults, keys"
+            )
             return web.json_response({"error": f"there are {known}"}, status=404)
         return web.json_response(answer)
 
@@ -65,6 +72,11 @@ class Inspection:
             case "DELETE", "faults":
                 self._faults.set([])
                 return []
+            case "GET", "account":
+                return self._account.told()
+            case "POST", "account":
+                self._account.set_balances(_balances(await request.json()))
+                return self._account.told()
             case "GET", "keys":
                 return [self._row(key) for key in self._keys]
             case "POST", "keys":
@@ -91,6 +103,13 @@ class Inspection:
         self._pacer.hold = body["hold"]
         self._pacer.wake()
         return self._clock()
+
+
+def _balances(body: object) -> dict[str, Decimal]:
+    rows = body.get("balances") if isinstance(body, dict) and len(body) == 1 else None
+    if not isinstance(rows, dict) or not all(isinstance(one, str) and _AMOUNT.fullmatch(one) for one in rows.values()):
+        raise ConfigurationError('the account takes {"balances": {"USDT": "1000.5"}}, amounts as decimal strings')
+    return {str(asset): Decimal(amount) for asset, amount in rows.items()}
 
 
 async def _json(request: web.BaseRequest) -> object:

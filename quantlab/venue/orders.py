@@ -1,10 +1,11 @@
-"""Orders that reached the venue: recorded, and answered as Binance would answer an accepted order.
+"""The orders of the account: accepted, matched against the venue's market, and moved on as that market moves.
 
-Simple on purpose. An order that can be filled at the touch is filled there at once and whole (MARKET, and limits that
-cross); every other one rests as NEW until it is cancelled, or EXPIRED when it must not rest. Symbol filters and
-balances are not checked, and nothing is filled later: what matters here is that an order is *seen*.
+An order meets the book as displayed at the moment it arrives. What rests is filled by the market's later trades (see
+`matching.filled_by`), and whole where the other side's best price has come to it; a stop is set off by the last trade
+and meets the book of the step in which that happened. All of it is a function of the market and of what was sent: the
+market does not move by our orders, and our orders do not meet each other.
 
-Payload forms: Binance spot REST docs, "Trading endpoints", checked 2026-11-23. Times are market time.
+Rules: Binance spot REST docs, "Trading endpoints", checked 2026-11-23. Times are market time.
 """
 
 from __future__ import annotations
@@ -12,231 +13,282 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from quantlab.venue import errors, parameters
-from quantlab.venue.errors import VenueError
+from quantlab.venue import errors, matching, order_request
+from quantlab.venue.answers import average_price
+from quantlab.venue.balances import PLACES, Balances, plain
+from quantlab.venue.order import Order, Request, Row
+from quantlab.venue.order_count import OrderCount
 from quantlab.venue.parameters import Params
+from quantlab.venue.rules import Rules
 from quantlab.venue.source import Market
+from quantlab.venue.user_stream import UserStream
 
-_SIDES = ("BUY", "SELL")
-_RESTS = ("GTC", "IOC", "FOK")
-#: Mandatory parameters by type; of alternatives one is enough.
-_MANDATORY = {
-    "LIMIT": ("timeInForce", "quantity", "price"),
-    "MARKET": ("quantity|quoteOrderQty",),
-    "STOP_LOSS": ("quantity", "stopPrice|trailingDelta"),
-    "STOP_LOSS_LIMIT": ("timeInForce", "quantity", "price", "stopPrice|trailingDelta"),
-    "TAKE_PROFIT": ("quantity", "stopPrice|trailingDelta"),
-    "TAKE_PROFIT_LIMIT": ("timeInForce", "quantity", "price", "stopPrice|trailingDelta"),
-    "LIMIT_MAKER": ("quantity", "price"),
-}
-_FEE = Decimal("0.001")
-_PLACES = Decimal("0.00000001")
-
-Row = dict[str, Any]
+#: Commission of makers and takers alike, taken from the asset received.
+FEE = Decimal("0.001")
+#: Levels of a side that an order can meet: what GET /api/v3/depth shows at most.
+_DEEPEST = 5_000
+_MOST_TRADES = 1_000
+_ZERO = Decimal(0)
 
 
 class Orders:
-    """All orders of the venue's one account, newest last."""
+    """All orders of one account, oldest first, and its trades. Balances are moved, and the stream is told."""
 
-    def __init__(self, market: Market) -> None:
-        self._market = market
-        self._assets = {row["symbol"]: (row["baseAsset"], row["quoteAsset"]) for row in market.exchange_info["symbols"]}
-        self.rows: list[Row] = []
+    def __init__(self, market: Market, balances: Balances, stream: UserStream, count: OrderCount) -> None:
+        self.all: list[Order] = []
         self.trades: list[Row] = []
-        self._lists = 0
+        #: Legs of each order list.
+        self.lists: dict[int, list[Order]] = {}
+        self._market, self._balances, self._stream, self._count = market, balances, stream, count
+        info = market.exchange_info
+        filters = info.get("exchangeFilters", ())
+        #: By symbol.
+        self.rules = {row["symbol"]: Rules(row, filters) for row in info["symbols"]}
+        self._open: dict[int, Order] = {}
+        self._seen: dict[str, int] = {}  # the last trade of the market that orders of a symbol have met
 
-    def check(self, params: Params) -> None:
-        """Raise VenueError unless `params` describe an order."""
-        parameters.symbol(params, self._market.symbols)
-        parameters.choice(params, "side", _SIDES, VenueError(-1117, "Invalid side."))
-        kind = parameters.choice(params, "type", _MANDATORY, VenueError(-1116, "Invalid orderType."))
-        for names in _MANDATORY[kind]:
-            if not any(name in params for name in names.split("|")):
-                raise errors.missing(names.split("|")[0])
-        for name in ("price", "timeInForce"):
-            if kind == "MARKET" and name in params:
-                raise VenueError(-1106, f"Parameter '{name}' sent when not required.")
-        for name in ("quantity", "quoteOrderQty", "price", "stopPrice"):
-            if name in params:
-                parameters.decimal(params, name)
-        if "timeInForce" in params:
-            parameters.choice(params, "timeInForce", _RESTS, VenueError(-1115, "Invalid timeInForce."))
+    @property
+    def open(self) -> list[Order]:
+        return list(self._open.values())
 
-    def place(self, params: Params, *, list_id: int = -1) -> Row:
-        """Accept an order; returns Binance's FULL answer."""
-        self.check(params)
-        symbol, side, kind = params["symbol"], params["side"], params["type"]
-        number = len(self.rows) + 1
-        client_id = params.get("newClientOrderId") or f"venue{number}"
-        if any(row["clientOrderId"] == client_id and row["status"] == "NEW" for row in self.rows):
+    def place(self, params: Params) -> Row:
+        """Take an order. Raises VenueError where it is refused or rejected, and then nothing has changed."""
+        request = order_request.read(params, self._market.symbols)
+        quantity = self.admit(request)
+        self._count.take(1)
+        return self.accept(request, quantity).answer()
+
+    def admit(self, request: Request) -> Decimal:
+        """The quantity of an order that passes the filters. Raises VenueError."""
+        rules = self.rules[request.symbol]
+        quantity = request.quantity
+        if request.quote_quantity:
+            levels = self._far_side(request)
+            if not levels:
+                raise errors.rejected_order("Order book liquidity is less than symbol minimum quantity.")
+            quantity = matching.for_quote(request.quote_quantity, levels, rules.step)
+        average = Decimal(average_price(self._market, {"symbol": request.symbol})["price"])
+        held = self._balances.free(rules.base) + self._balances.locked(rules.base)
+        rules.check(request, quantity, average, self.open, held)
+        return quantity
+
+    def accept(self, request: Request, quantity: Decimal, list_id: int = -1, lock: Decimal | None = None) -> Order:
+        """Enter an admitted order. `lock` is what its list lets it lock; None its own need. Raises VenueError -2010."""
+        levels = self._far_side(request)
+        self._check_engine(request, quantity, levels)
+        now_ms, number = self._market.now_ms, len(self.all) + 1
+        name = request.client_id or f"venue{number}"
+        order = Order(request, number, name, list_id, quantity, now_ms, updated_ms=now_ms)
+        order.working_ms = -1 if request.is_stop else now_ms
+        self._lock(order, _need(order) if lock is None else lock)
+        if not any(other.request.symbol == request.symbol for other in self._open.values()):
+            self._seen[request.symbol] = self._last_trade(request.symbol)[0]
+        self.all.append(order)
+        self._open[number] = order
+        self._stream.report(order, "NEW")
+        if order.is_working:
+            self._take(order, levels)
+        return order
+
+    def cancel(self, order: Order, client_id: str = "") -> Row:
+        """Cancel an open order, and with it the list that it is part of; returns Binance's answer."""
+        rows = [self._cancelled(leg, client_id) for leg in self.legs(order)]
+        return next(row for row in rows if row["orderId"] == order.number)
+
+    def legs(self, order: Order) -> list[Order]:
+        """The open orders that stand and fall with this one, itself among them."""
+        return [leg for leg in self.lists.get(order.list_id, [order]) if leg.is_open]
+
+    def advance(self) -> None:
+        """Let the open orders meet what the market did since the last call."""
+        news = []
+        for symbol in dict.fromkeys(order.request.symbol for order in self._open.values()):
+            rows = self._news(symbol)
+            if rows:
+                self._seen[symbol] = rows[-1]["id"]
+            news += [(row["time"], symbol, row) for row in rows]
+        for _, symbol, row in sorted(news, key=lambda entry: entry[0]):
+            for order in self.open:
+                if order.request.symbol == symbol and order.is_open:
+                    self._meet(order, row)
+        for order in self.open:
+            if order.is_open and order.is_working:
+                self._meet_book(order)
+
+    def last_price(self, symbol: str) -> Decimal:
+        return self._last_trade(symbol)[1]
+
+    # How orders meet the market
+
+    def _check_engine(self, request: Request, quantity: Decimal, levels: list[matching.Level]) -> None:
+        """Raise VenueError -2010 for what the matching engine rejects."""
+        if request.client_id and any(order.client_id == request.client_id for order in self._open.values()):
             raise errors.rejected_order("Duplicate order sent.")
-        ticker = self._market.book_ticker(symbol)
-        touch = Decimal(ticker["askPrice"] if side == "BUY" else ticker["bidPrice"])
-        if kind == "MARKET" and not touch:
-            raise VenueError(-1013, "Market is closed.")
-        limit = Decimal(params.get("price", "0"))
-        crosses = bool(touch) and (touch <= limit if side == "BUY" else limit <= touch)
-        if kind == "LIMIT_MAKER" and crosses:
+        side, rules = request.side, self.rules[request.symbol]
+        if request.is_stop:
+            if matching.is_triggered(request.type, side, request.stop_price, self.last_price(request.symbol)):
+                raise errors.rejected_order("Order would trigger immediately.")
+        elif request.type == "LIMIT_MAKER" and levels and matching.crosses(side, request.price, levels[0][0]):
             raise errors.rejected_order("Order would immediately match and take.")
-        filled = kind == "MARKET" or (kind == "LIMIT" and crosses)
-        quantity = Decimal(params["quantity"]) if "quantity" in params else self._for_quote(params, touch)
-        expired = not filled and params.get("timeInForce") in ("IOC", "FOK") and kind == "LIMIT"
-        row: Row = {
-            "symbol": symbol,
-            "orderId": number,
-            "orderListId": list_id,
-            "clientOrderId": client_id,
-            "price": _plain(limit),
-            "origQty": _plain(quantity),
-            "executedQty": _plain(quantity if filled else Decimal(0)),
-            "cummulativeQuoteQty": _plain(quantity * touch if filled else Decimal(0)),
-            "origQuoteOrderQty": _plain(Decimal(params.get("quoteOrderQty", "0"))),
-            "status": "FILLED" if filled else "EXPIRED" if expired else "NEW",
-            "timeInForce": params.get("timeInForce", "GTC"),
-            "type": kind,
-            "side": side,
-            "stopPrice": _plain(Decimal(params.get("stopPrice", "0"))),
-            "icebergQty": "0.00000000",
-            "time": self._market.now_ms,
-            "updateTime": self._market.now_ms,
-            "isWorking": True,
-            "workingTime": self._market.now_ms,
-            "selfTradePreventionMode": params.get("selfTradePreventionMode", "EXPIRE_MAKER"),
+        elif request.type == "MARKET":
+            cost = max(matching.value_of(matching.walk(side, quantity, levels)), request.quote_quantity)
+            asset, needed = (rules.quote, cost) if request.buys else (rules.base, quantity)
+            if needed > self._balances.free(asset):
+                raise errors.insufficient_balance()
+
+    def _take(self, order: Order, levels: list[matching.Level]) -> None:
+        """Fill a working order from the book; what is left rests, or expires where it must not rest."""
+        request = order.request
+        limit = None if request.is_market else request.price
+        taken = matching.walk(request.side, order.left, levels, limit)
+        whole = sum((quantity for _, quantity in taken), _ZERO) == order.left
+        if request.time_in_force == "FOK" and not request.is_market and not whole:
+            return self._expire(order, "UNFILLED_FOK_ORDER_EXPIRED")
+        for price, quantity in taken:
+            self._fill(order, price, quantity, self._market.now_ms, is_maker=False)
+        if whole:
+            return None
+        if request.is_market:
+            return self._expire(order, "INSUFFICIENT_LIQUIDITY")
+        if request.time_in_force == "IOC":
+            return self._expire(order, "UNFILLED_IOC_QUANTITY_EXPIRED")
+        depth = self._market.depth(request.symbol, _DEEPEST)
+        order.ahead = matching.displayed(request.side, request.price, depth)
+        return None
+
+    def _meet(self, order: Order, trade: Row) -> None:
+        """Let an open order see one trade of the market."""
+        request = order.request
+        if not order.is_working:
+            if matching.is_triggered(request.type, request.side, request.stop_price, Decimal(trade["price"])):
+                self._set_off(order, trade["time"])
+            return
+        quantity, order.ahead = matching.filled_by(request.side, request.price, order.left, order.ahead, trade)
+        if quantity:
+            self._fill(order, request.price, quantity, trade["time"], is_maker=True)
+
+    def _meet_book(self, order: Order) -> None:
+        """Fill a resting order whole where the market has come to it without a trade."""
+        request = order.request
+        ticker = self._market.book_ticker(request.symbol)
+        far = Decimal(ticker["askPrice"] if request.buys else ticker["bidPrice"])
+        if far and matching.crosses(request.side, request.price, far):
+            self._fill(order, request.price, order.left, self._market.now_ms, is_maker=True)
+
+    def _set_off(self, order: Order, time_ms: int) -> None:
+        """A stop's price was reached: from now on it is a market or limit order."""
+        self._end_siblings(order)
+        order.working_ms = order.updated_ms = time_ms
+        levels = self._far_side(order.request)
+        self._lock(order, _need(order))
+        cost = matching.value_of(matching.walk(order.request.side, order.left, levels))
+        if order.request.is_market and order.request.buys and cost > self._balances.free(self._paid_with(order)):
+            return self._expire(order, "REJECTED")
+        self._stream.report(order, "NEW")
+        return self._take(order, levels)
+
+    def _fill(self, order: Order, price: Decimal, quantity: Decimal, time_ms: int, *, is_maker: bool) -> None:
+        request, rules, value = order.request, self.rules[order.request.symbol], price * quantity
+        if not order.executed:
+            self._end_siblings(order)
+            self._count.filled()
+        paid, got, gained = (value, rules.base, quantity) if request.buys else (quantity, rules.quote, value)
+        fee = (gained * FEE).quantize(PLACES, ROUND_DOWN)
+        order.executed += quantity
+        order.spent += value
+        order.status = "PARTIALLY_FILLED" if order.left else "FILLED"
+        order.updated_ms = time_ms
+        self._lock(order, _need(order))
+        self._balances.add(self._paid_with(order), -paid)
+        self._balances.add(got, gained - fee)
+        row = {
+            "symbol": request.symbol,
+            "id": len(self.trades) + 1,
+            "orderId": order.number,
+            "orderListId": order.list_id,
+            "price": plain(price),
+            "qty": plain(quantity),
+            "quoteQty": plain(value),
+            "commission": plain(fee),
+            "commissionAsset": got,
+            "time": time_ms,
+            "isBuyer": request.buys,
+            "isMaker": is_maker,
+            "isBestMatch": True,
         }
-        self.rows.append(row)
-        fills = [self._fill(row, touch, quantity)] if filled else []
-        return {**_answer(row), "transactTime": self._market.now_ms, "fills": fills}
+        self.trades.append(row)
+        shown = {name: row[name] for name in ("price", "qty", "commission", "commissionAsset")}
+        order.fills.append({**shown, "tradeId": row["id"]})
+        self._ended(order)
+        self._stream.report(order, "TRADE", fill=row)
 
-    def place_pair(self, params: Params) -> Row:
-        """An OCO: two legs of one list, `above` and `below`."""
-        legs = []
-        for leg in ("above", "below"):
-            own = {
-                name.removeprefix(leg)[:1].lower() + name.removeprefix(leg)[1:]: value
-                for name, value in params.items()
-                if name.startswith(leg)
-            }
-            own["newClientOrderId"] = own.pop("clientOrderId", "")
-            legs.append({**{name: params[name] for name in ("symbol", "side", "quantity") if name in params}, **own})
-        for leg_params in legs:
-            self.check(leg_params)
-        self._lists += 1
-        reports = [self.place(leg_params, list_id=self._lists) for leg_params in legs]
-        return {
-            "orderListId": self._lists,
-            "contingencyType": "OCO",
-            "listStatusType": "EXEC_STARTED",
-            "listOrderStatus": "EXECUTING",
-            "listClientOrderId": params.get("listClientOrderId") or f"venuelist{self._lists}",
-            "transactionTime": self._market.now_ms,
-            "symbol": params["symbol"],
-            "orders": [{name: row[name] for name in ("symbol", "orderId", "clientOrderId")} for row in reports],
-            "orderReports": reports,
-        }
+    # How orders end
 
-    def find(self, params: Params) -> Row:
-        """The order named by `orderId` or `origClientOrderId`."""
-        symbol = parameters.symbol(params, self._market.symbols)
-        number, client_id = params.get("orderId"), params.get("origClientOrderId")
-        if number is None and client_id is None:
-            words = "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
-            raise VenueError(-1102, words)
-        for row in reversed(self.rows):
-            if row["symbol"] == symbol and (number == str(row["orderId"]) or client_id == row["clientOrderId"]):
-                return row
-        raise errors.unknown_order()
+    def _expire(self, order: Order, reason: str) -> None:
+        order.status, order.expiry, order.updated_ms = "EXPIRED", reason, self._market.now_ms
+        self._lock(order, _ZERO)
+        self._ended(order)
+        self._stream.report(order, "EXPIRED")
 
-    def of(self, params: Params, *, open_only: bool = False) -> list[Row]:
-        """Orders of `symbol`, or of all symbols where none is given."""
-        if "symbol" in params:
-            parameters.symbol(params, self._market.symbols)
-        wanted = params.get("symbol")
-        rows = [row for row in self.rows if wanted in (None, row["symbol"])]
-        return [row for row in rows if row["status"] == "NEW"] if open_only else rows
+    def _cancelled(self, order: Order, client_id: str) -> Row:
+        order.status, order.updated_ms = "CANCELED", self._market.now_ms
+        self._lock(order, _ZERO)
+        self._ended(order)
+        name = client_id or f"cancel{order.number}"
+        self._stream.report(order, "CANCELED", client_id=name)
+        return order.cancelled(name)
 
-    def cancel(self, params: Params) -> Row:
-        try:
-            row = self.find(params)
-        except VenueError as error:
-            raise errors.nothing_to_cancel() if error.code == errors.unknown_order().code else error from None
-        return self._cancelled(row, params.get("newClientOrderId"))
+    def _end_siblings(self, order: Order) -> None:
+        """An order of a list has begun to trade: the others end, and it alone locks what it needs."""
+        for leg in self.legs(order):
+            if leg is not order:
+                self._expire(leg, "OCO_TRIGGER")
+        self._lock(order, _need(order))
 
-    def cancel_all(self, params: Params) -> list[Row]:
-        parameters.symbol(params, self._market.symbols)
-        rows = self.of(params, open_only=True)
-        if not rows:
-            raise errors.nothing_to_cancel()
-        return [self._cancelled(row, None) for row in rows]
+    def _ended(self, order: Order) -> None:
+        if not order.is_open:
+            self._open.pop(order.number, None)
 
-    def replace(self, params: Params) -> Row:
-        """Cancel one order and place another (STOP_ON_FAILURE)."""
-        parameters.text(params, "cancelReplaceMode")
-        self.check(params)
-        named = {"orderId": "cancelOrderId", "origClientOrderId": "cancelOrigClientOrderId"}
-        old = {name: params[sent] for name, sent in named.items() if sent in params}
-        cancelled = self.cancel({"symbol": params["symbol"], **old})
-        placed = self.place(params)
-        return {
-            "cancelResult": "SUCCESS",
-            "newOrderResult": "SUCCESS",
-            "cancelResponse": cancelled,
-            "newOrderResponse": placed,
-        }
+    # What is locked, and what is seen of the market
 
-    def _cancelled(self, row: Row, client_id: str | None) -> Row:
-        if row["status"] != "NEW":
-            raise errors.nothing_to_cancel()
-        row["status"], row["updateTime"] = "CANCELED", self._market.now_ms
-        new_id = client_id or f"cancel{row['orderId']}"
-        return {
-            **_answer(row),
-            "origClientOrderId": row["clientOrderId"],
-            "clientOrderId": new_id,
-            "transactTime": self._market.now_ms,
-        }
+    def _lock(self, order: Order, amount: Decimal) -> None:
+        """Lock `amount` for an order in all. Raises VenueError -2010 where that is not free, and changes nothing."""
+        self._balances.lock(self._paid_with(order), amount - order.lock)
+        order.lock = amount
 
-    def _fill(self, row: Row, price: Decimal, quantity: Decimal) -> Row:
-        base, quote = self._assets[row["symbol"]]
-        bought = row["side"] == "BUY"
-        fee = (quantity if bought else quantity * price) * _FEE
-        told = {
-            "price": _plain(price),
-            "qty": _plain(quantity),
-            "commission": _plain(fee),
-            "commissionAsset": base if bought else quote,
-        }
-        number = len(self.trades) + 1
-        self.trades.append(
-            {
-                "symbol": row["symbol"],
-                "id": number,
-                "orderId": row["orderId"],
-                "orderListId": row["orderListId"],
-                **told,
-                "quoteQty": row["cummulativeQuoteQty"],
-                "time": self._market.now_ms,
-                "isBuyer": bought,
-                "isMaker": False,
-                "isBestMatch": True,
-            }
-        )
-        return {**told, "tradeId": number}
+    def _paid_with(self, order: Order) -> str:
+        rules = self.rules[order.request.symbol]
+        return rules.quote if order.request.buys else rules.base
 
-    def _for_quote(self, params: Params, price: Decimal) -> Decimal:
-        """What `quoteOrderQty` buys, in whole steps."""
-        row = next(row for row in self._market.exchange_info["symbols"] if row["symbol"] == params["symbol"])
-        step = next(Decimal(f["stepSize"]) for f in row["filters"] if f["filterType"] == "LOT_SIZE")
-        lots = (Decimal(params["quoteOrderQty"]) / price / step).to_integral_value(ROUND_DOWN)
-        if not lots:
-            raise VenueError(-1013, "Filter failure: LOT_SIZE")
-        return lots * step
+    def _far_side(self, request: Request) -> list[matching.Level]:
+        return matching.far_side(request.side, self._market.depth(request.symbol, _DEEPEST))
+
+    def _last_trade(self, symbol: str) -> tuple[int, Decimal]:
+        """(id, price); where nothing was traded yet, the middle of the book."""
+        rows = self._market.trades(symbol, 1)
+        if rows:
+            return rows[-1]["id"], Decimal(rows[-1]["price"])
+        ticker = self._market.book_ticker(symbol)
+        return -1, (Decimal(ticker["bidPrice"]) + Decimal(ticker["askPrice"])) / 2
+
+    def _news(self, symbol: str) -> list[Row]:
+        """The market's trades since the last look, at most the newest thousand."""
+        count, seen = 20, self._seen[symbol]
+        while True:
+            rows: list[dict[str, Any]] = self._market.trades(symbol, count)
+            if len(rows) < count or rows[0]["id"] <= seen or count >= _MOST_TRADES:
+                return [row for row in rows if row["id"] > seen]
+            count = min(count * 5, _MOST_TRADES)
 
 
-def _answer(row: Row) -> Row:
-    """What the answer to an order shows of it, as against a query."""
-    hidden = ("time", "updateTime", "isWorking", "icebergQty", "stopPrice")
-    return {name: value for name, value in row.items() if name not in hidden}
+def need_of(request: Request, quantity: Decimal) -> Decimal:
+    """What an open order of `quantity` keeps locked, in the asset it pays with. A market stop that buys is locked at
+    its stop price: the docs leave that open."""
+    return (request.price or request.stop_price) * quantity if request.buys else quantity
 
 
-def _plain(value: Decimal) -> str:
-    return f"{value.quantize(_PLACES):f}"
+def _need(order: Order) -> Decimal:
+    """What an order that stands alone keeps locked: nothing once it is done, or is a market order that works."""
+    if not order.is_open or (order.request.is_market and order.is_working):
+        return _ZERO
+    return need_of(order.request, order.left)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from quantlab.venue.damage import Damage
 from quantlab.venue.fault import Fault
@@ -36,7 +36,7 @@ _STEPS_ASLEEP = 2_000
 
 class Pacer:
     """Plays `market` to `connections`, the oldest first. `speed` is market seconds a second, None as fast as the run
-    reads. `hold` keeps market time standing while no run is connected."""
+    reads. `hold` keeps market time standing while no run is connected. `moved` is called after each step."""
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Pacer:
         speed: float | None,
         *,
         hold: bool = True,
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self.market = market
         self.speed = speed
@@ -53,7 +54,7 @@ class Pacer:
         self.ended = False
         self.frames = 0
         self._connections = connections
-        self._faults = faults
+        self._faults, self._moved = faults, moved
         self._damage = Damage()
         self._run: Connection | None = None
         self._changed = asyncio.Event()
@@ -135,6 +136,7 @@ class Pacer:
         faults = self._faults.on_streams()
         from_ms = market.now_ms - market.start_ms
         events = market.advance(to_ms, wanted)
+        self._moved()
         ready, self._ready = self._ready, None
         struck: dict[str, list[Fault]] = {}
         if faults or not self._damage.idle:

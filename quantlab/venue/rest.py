@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -93,6 +93,7 @@ class Rest:
             answer: Any = None
             if fault is None or fault.reaches:
                 answer = self._answer(request, query, sent, params)
+                headers = _orders_counted(self._account.order_counts(method, path))
             if path == "/api/v3/depth" and fault is not None and fault.kind == "stale_snapshot":
                 answer = aged(answer, fault.back)
             content = msgspec.json.encode(answer)
@@ -142,6 +143,10 @@ def _used(limit: WeightLimit, on_wallet: bool) -> dict[str, str]:
     if on_wallet:
         return {"X-SAPI-USED-IP-WEIGHT-1M": str(limit.used)}
     return {"X-MBX-USED-WEIGHT": str(limit.used), "X-MBX-USED-WEIGHT-1M": str(limit.used)}
+
+
+def _orders_counted(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {f"X-MBX-ORDER-COUNT-{row['intervalNum']}{row['interval'][0]}": str(row["count"]) for row in rows}
 
 
 def _response(request: web.BaseRequest, status: int, content: bytes, headers: Mapping[str, str]) -> web.Response:

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import ipaddress
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
@@ -34,7 +35,8 @@ class Venue:
     """`async with Venue(market) as venue:` serves it at `venue.url`.
 
     `speed` is market seconds a second, None as fast as the run reads; `hold` stops market time while no run is
-    connected. `keys` maps API keys to their HMAC secrets; `venue.keys` takes other types. Without `sapi` there is no
+    connected. `keys` maps API keys to their HMAC secrets; `venue.keys` takes other types.
+    `balances` is what their account owns at first, by asset; 45,000 USDT unless it is given. Without `sapi` there is no
     wallet API and no permission can be read, as on the testnet. Clients are pinged every `ping_s`, and dropped when a
     pong is missing for `pong_s`.
     """
@@ -48,6 +50,7 @@ class Venue:
         port: int = 0,
         hold: bool = True,
         keys: Mapping[str, str] | None = None,
+        balances: Mapping[str, Decimal] | None = None,
         weight_limit: int = WEIGHT_A_MINUTE,
         ping_s: float = PING_S,
         pong_s: float = PONG_S,
@@ -60,9 +63,9 @@ class Venue:
         self.market = market
         self.log = RequestLog(lambda: market.now_ms)
         self.faults = Faults(lambda: market.now_ms - market.start_ms)
-        self.account = Account(market)
+        self.account = Account(market, balances)
         self.connections: dict[Connection, None] = {}
-        self.pacer = Pacer(market, self.connections.keys(), self.faults, speed, hold=hold)
+        self.pacer = Pacer(market, self.connections.keys(), self.faults, speed, hold=hold, moved=self.account.advance)
         self._host, self._port = host, port
         self._ping_s, self._pong_s = ping_s, pong_s
         self._opened = RateLimit(_CONNECTIONS, _CONNECTIONS_S)

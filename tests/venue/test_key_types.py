@@ -61,7 +61,7 @@ async def test_what_openssl_signed_is_let_in(kind: str, signs: dict[str, Sign], 
 async def test_the_bytes_as_sent_are_signed(kind: str, signs: dict[str, Sign], http: aiohttp.ClientSession) -> None:
     """Query and body joined without an "&", percent-encoded; the signature itself percent-encoded where it needs it."""
     query = "symbol=AAAUSDT&side=SELL&type=MARKET"
-    body = f"quantity=1&newClientOrderId=a%40b%2Fc&timestamp={now_ms()}"
+    body = f"quantity=1&newClientOrderId=a%2Db%5Fc&timestamp={now_ms()}"
 
     async def send(payload: str) -> tuple[int, Any]:
         headers = {"X-MBX-APIKEY": API_KEYS[kind], "Content-Type": "application/x-www-form-urlencoded"}
@@ -70,7 +70,7 @@ async def test_the_bytes_as_sent_are_signed(kind: str, signs: dict[str, Sign], h
             return answer.status, await answer.json()
 
     assert await send(query + body) == (200, {})
-    for wrong in (f"{query}&{body}", query + body.replace("%40", "@"), query + body.replace("%2F", "%2f")):
+    for wrong in (f"{query}&{body}", query + body.replace("%2D", "-"), query + body.replace("%5F", "%5f")):
         assert (await send(wrong))[1]["code"] == -1022
 
 
@@ -82,10 +82,10 @@ async def test_bytes_that_are_no_text_are_signed_too(http: aiohttp.ClientSession
         headers = {"X-MBX-APIKEY": API_KEYS["hmac"], "Content-Type": "application/x-www-form-urlencoded"}
         signature = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest().encode()
         async with http.post("/api/v3/order/test", data=body + b"&signature=" + signature, headers=headers) as answer:
-            return answer.status
+            return int((await answer.json())["code"])
 
-    assert await send(body) == 200
-    assert await send(body.decode("utf-8", "replace").encode()) == 400
+    assert await send(body) == -1100, "the signature was right, the name is not"
+    assert await send(body.decode("utf-8", "replace").encode()) == -1022
 
 
 @pytest.mark.parametrize("kind", API_KEYS)

@@ -83,11 +83,11 @@ async def test_a_key_that_may_not_trade_reads_only(http: aiohttp.ClientSession, 
     await post(http)
     await post(http, api_key=OTHER, restrictions={"enableSpotAndMarginTrading": value})
     paths = [(method, path) for method, path in venue.account.endpoints if method != "GET"]
-    assert len(paths) == 6
+    assert len(paths) == 7
     for method, path in paths:
         assert await code(http, OTHER, path, method) == -2015
     assert await code(http, OTHER) == await code(http, OTHER, PERMISSIONS) == 0
-    assert venue.account.orders.rows == []
+    assert venue.account.orders.all == []
     assert await code(http, KEY, "/api/v3/order", "POST") == 0, "the control"
     async with http.ws_connect("/ws-api/v3") as socket:
         for key, expected in ((OTHER, 401), (KEY, 200)):
@@ -95,7 +95,7 @@ async def test_a_key_that_may_not_trade_reads_only(http: aiohttp.ClientSession, 
             signature = sign("&".join(f"{name}={params[name]}" for name in sorted(params)))
             await socket.send_json({"id": 1, "method": "order.place", "params": {**params, "signature": signature}})
             assert (await socket.receive_json(timeout=5))["status"] == expected
-    assert len(venue.account.orders.rows) == 2
+    assert len(venue.account.orders.all) == 2
 
 
 async def test_a_key_is_let_in_from_its_addresses_only(http: aiohttp.ClientSession, venue: Venue) -> None:
