@@ -288,7 +288,7 @@ class Budget:
 
     def _join(self, waiter: Waiter, state: State) -> None:
         if not waiter.future.done():
-            self._line.join(waiter, state)
+            self._line.join(waiter, state, self._clock())
 
     def _present(self, state: State, now: float) -> Process:
         """Our own entry in the state, seen now."""

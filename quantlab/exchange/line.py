@@ -35,9 +35,20 @@ class Priority(IntEnum):
 
 
 class Waiter:
-    """One request that waits."""
+    """One request that waits; `future` is told when it may go."""
 
-    __slots__ = ("arrived", "caller", "deadline", "future", "passed", "priority", "progress", "weight", "what")
+    __slots__ = (
+        "arrived",
+        "caller",
+        "deadline",
+        "future",
+        "passed",
+        "priority",
+        "progress",
+        "since_s",
+        "weight",
+        "what",
+    )
 
     def __init__(
         self, weight: int, what: str, deadline: float, priority: Priority, caller: str, future: asyncio.Future[Any]
@@ -49,8 +60,26 @@ class Waiter:
         self.caller = caller
         self.future = future
         self.arrived = 0  # its number in this process's line
-        self.progress = 0.0  # how far the line had come when it asked
+        self.since_s = 0.0  # when it asked
+        self.progress = 0.0  # how far the line had come then
         self.passed = 0  # weight that went before it although it was its turn
+
+
+class _Lane:
+    """The waiters of one priority by caller, and the callers' marks."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, deque[Waiter]] = {}
+        self.marks: dict[str, float] = {}
+        self.count = 0
+        self.weight = 0
+
+    def tag(self, waiter: Waiter) -> float:
+        return max(waiter.progress, self.marks.get(waiter.caller, 0.0))
+
+    def heads(self) -> list[tuple[float, int, Waiter]]:
+        """The first of each caller, with its tag: the lowest goes next."""
+        return [(self.tag(queue[0]), queue[0].arrived, queue[0]) for queue in self.queues.values()]
 
 
 class Line:
@@ -58,105 +87,113 @@ class Line:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._queues: dict[Priority, dict[str, deque[Waiter]]] = {priority: {} for priority in Priority}
-        self._marks: dict[Priority, dict[str, float]] = {priority: {} for priority in Priority}
+        self._lanes = {priority: _Lane() for priority in Priority}
         self._arrivals = 0
-        self._length = 0
 
     def __len__(self) -> int:
-        return self._length
+        return sum(lane.count for lane in self._lanes.values())
 
-    def join(self, waiter: Waiter, state: State) -> None:
+    def may_go_at_once(self, waiter: Waiter, rule: WeightRule, state: State, now: float) -> bool:
+        """Whether one that just comes need not join: nobody waits before it, here or elsewhere, and there is room."""
+        waiter.since_s, waiter.progress = now, state.progress[waiter.priority]
+        if any(self._lanes[priority].count for priority in Priority if priority <= waiter.priority):
+            return False
+        room = rule.room(state, now, for_safety=waiter.priority == Priority.SAFETY)
+        return self._may_go(waiter, self._lanes[waiter.priority].tag(waiter), room, rule, state, now)
+
+    def join(self, waiter: Waiter, state: State, now: float) -> None:
         self._arrivals += 1
-        waiter.arrived, waiter.progress = self._arrivals, state.progress[waiter.priority]
-        self._queues[waiter.priority].setdefault(waiter.caller, deque()).append(waiter)
-        self._length += 1
+        lane = self._lanes[waiter.priority]
+        waiter.arrived, waiter.since_s, waiter.progress = self._arrivals, now, state.progress[waiter.priority]
+        lane.queues.setdefault(waiter.caller, deque()).append(waiter)
+        lane.count += 1
+        lane.weight += waiter.weight
 
     def leave(self, waiter: Waiter) -> bool:
         """Out of the line, served or not; False for one that is not in it."""
-        queue = self._queues[waiter.priority].get(waiter.caller)
+        lane = self._lanes[waiter.priority]
+        queue = lane.queues.get(waiter.caller)
         if queue is None or waiter not in queue:
             return False
         queue.remove(waiter)
-        self._length -= 1
+        lane.count -= 1
+        lane.weight -= waiter.weight
         if not queue:
-            del self._queues[waiter.priority][waiter.caller]
+            del lane.queues[waiter.caller]
         return True
-
-    def served(self, waiter: Waiter, state: State) -> None:
-        """`waiter`, of the line or just come, was given its weight: move its caller's mark, and the line's progress."""
-        priority, start = waiter.priority, self._tag(waiter)
-        marks = self._marks[priority]
-        marks[waiter.caller] = start + waiter.weight
-        state.progress[priority] = progress = max(state.progress[priority], start)
-        if len(marks) > 2 * len(self._queues[priority]) + 64:  # who is not ahead of the line needs no mark
-            self._marks[priority] = {caller: mark for caller, mark in marks.items() if mark > progress}
 
     def next(self, rule: WeightRule, state: State, now: float) -> Waiter | None:
         """Who may go now: to be taken out of the line, counted as `served`, and given its weight."""
-        for priority in Priority:
-            queues = self._queues[priority]
-            if not queues:
+        for priority, lane in self._lanes.items():
+            if not lane.count:
                 continue
-            heads = [(self._tag(queue[0]), queue[0].arrived, queue[0]) for queue in queues.values()]
-            tag, _, head = min(heads)
-            if self._may_go(rule, state, now, priority, tag, head.weight):
-                return head
-            if len(heads) > 1 and not rule.fits(state, head.weight, now, for_safety=priority == Priority.SAFETY):
-                for other_tag, _, other in sorted(heads)[1:]:
-                    small_enough = head.passed + other.weight <= head.weight
-                    if small_enough and self._may_go(rule, state, now, priority, other_tag, other.weight):
-                        head.passed += other.weight
+            room = rule.room(state, now, for_safety=priority == Priority.SAFETY)
+            heads = lane.heads()
+            tag, _, first = min(heads)
+            if self._may_go(first, tag, room, rule, state, now):
+                return first
+            if first.weight > room > 0:
+                for tag, _, other in sorted(heads)[1:]:
+                    may_pass = other.weight <= room and first.passed + other.weight <= first.weight
+                    if may_pass and self._may_go(other, tag, room, rule, state, now):
+                        first.passed += other.weight
                         return other
             return None  # the less urgent never pass the more urgent
         return None
 
-    def may_go_at_once(self, waiter: Waiter, rule: WeightRule, state: State, now: float) -> bool:
-        """Whether one that just comes need not join: nobody waits before it, here or elsewhere, and there is room."""
-        waiter.progress = state.progress[waiter.priority]
-        if self._length and any(self._queues[priority] for priority in Priority if priority <= waiter.priority):
-            return False
-        return self._may_go(rule, state, now, waiter.priority, self._tag(waiter), waiter.weight)
+    def served(self, waiter: Waiter, state: State) -> None:
+        """`waiter`, of the line or just come, was given its weight: move its caller's mark, and the line's progress."""
+        lane = self._lanes[waiter.priority]
+        start = lane.tag(waiter)
+        lane.marks[waiter.caller] = start + waiter.weight
+        state.progress[waiter.priority] = progress = max(state.progress[waiter.priority], start)
+        if len(lane.marks) > 2 * len(lane.queues) + 64:  # who is not ahead of the line needs no mark
+            lane.marks = {caller: mark for caller, mark in lane.marks.items() if mark > progress}
 
     def rows(self, state: State) -> list[Row]:
         """What the other processes need to know of this line."""
         known = state.processes.get(self._number)
         before = {row.priority: row for row in known.rows} if known is not None else {}
         rows = []
-        for priority, queues in self._queues.items():
-            if not queues:
+        for priority, lane in self._lanes.items():
+            if not lane.count:
                 continue
-            tag, number, head = min((self._tag(queue[0]), queue[0].arrived, queue[0]) for queue in queues.values())
+            tag, number, first = min(lane.heads())
             row = before.get(priority)
             if row is not None and row.head == number:
-                head.passed = max(head.passed, row.passed)
-            everyone = [waiter.weight for queue in queues.values() for waiter in queue]
-            rows.append(Row(priority, number, tag, head.weight, len(everyone), sum(everyone), head.passed))
+                first.passed = max(first.passed, row.passed)
+            rows.append(Row(priority, number, tag, first.since_s, first.weight, lane.count, lane.weight, first.passed))
         return rows
 
-    def _tag(self, waiter: Waiter) -> float:
-        return max(waiter.progress, self._marks[waiter.priority].get(waiter.caller, 0.0))
-
-    def _may_go(self, rule: WeightRule, state: State, now: float, priority: Priority, tag: float, weight: int) -> bool:
-        """Whether there is room, and no other process goes before it."""
-        for_safety = priority == Priority.SAFETY
-        if not rule.fits(state, weight, now, for_safety=for_safety):
+    def _may_go(self, waiter: Waiter, tag: float, room: int, rule: WeightRule, state: State, now: float) -> bool:
+        """Whether there is room for `waiter`, and no other process goes before it."""
+        if waiter.weight > room:
             return False
-        turn = max(1, rule.limit // 100)
-        before = [
-            row
-            for number, process in state.processes.items()
-            if number != self._number and process.rows and process.seen_s > now - LEASE_S
-            for row in process.rows
-            if row.priority < priority or (row.priority == priority and row.tag + turn < tag)
-        ]
-        if not before:
+        before = self._before(waiter, tag, room, rule, state, now)
+        if not before or waiter.weight + sum(row.total for row in before) <= room:
             return True
-        room = rule.room(state, now, for_safety=for_safety)
-        if weight + sum(row.total for row in before) <= room:
-            return True
-        if any(row.priority < priority or row.weight <= room or row.passed + weight > row.weight for row in before):
-            return False
         for row in before:
-            row.passed += weight
+            if row.priority < waiter.priority or row.weight <= room or row.passed + waiter.weight > row.weight:
+                return False
+        for row in before:
+            row.passed += waiter.weight
         return True
+
+    def _before(self, waiter: Waiter, tag: float, room: int, rule: WeightRule, state: State, now: float) -> list[Row]:
+        """The lines of other processes whose first goes before `waiter`. Among equals there is leeway where both have
+        room: the other only has to wake. Where not, it needs the room that `waiter` would take."""
+        turn = max(1, rule.limit // 100)
+        before = []
+        for number, process in state.processes.items():
+            if number == self._number or process.seen_s <= now - LEASE_S:
+                continue
+            for row in process.rows:
+                if row.priority != waiter.priority:
+                    first = row.priority < waiter.priority
+                elif row.weight + waiter.weight <= room:
+                    first = row.tag + turn < tag
+                else:
+                    first = (row.tag, row.since_s, number) < (tag, waiter.since_s, self._number)
+                if first:
+                    before.append(row)
+        return before

@@ -51,11 +51,13 @@ class Returns(msgspec.Struct, array_like=True):
 
 
 class Row(msgspec.Struct, array_like=True):
-    """One process's line at one priority: its first waiter (number, tag, weight, how much passed it) and its length."""
+    """One process's line at one priority: its first waiter (number, tag, since when it waits, weight, how much passed
+    it) and its length."""
 
     priority: int
     head: int
     tag: float
+    since_s: float
     weight: int
     count: int
     total: int
@@ -127,15 +129,10 @@ class WeightRule:
         return limit
 
     def room(self, state: State, now: float, *, for_safety: bool) -> int:
-        """Weight that may be taken now; below zero when the limit fell under what is held."""
-        limit = self.limit_now(state, now)
-        return limit - (0 if for_safety else self._safety(state, limit)) - self.used(state, now)
-
-    def fits(self, state: State, weight: int, now: float, *, for_safety: bool) -> bool:
-        """Whether `weight` may be taken now. What is larger than all but the safety share may go alone."""
-        if weight <= self.room(state, now, for_safety=for_safety):
-            return True
-        return weight <= self.limit_now(state, now) and self.used(state, now) == 0
+        """The most weight that may be taken now; below zero when the limit fell under what is held. What is larger than
+        all but the safety share may go alone."""
+        limit, used = self.limit_now(state, now), self.used(state, now)
+        return limit - used if for_safety or not used else limit - self._safety(state, limit) - used
 
     def next_return(self, state: State, now: float) -> float:
         """When the next weight returns, or the stop ends; one window from now where nothing is held."""

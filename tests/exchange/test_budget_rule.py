@@ -4,107 +4,22 @@ number of processes, whatever becomes of their requests; and what the exchange t
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab.exchange.line import Line, Priority, Waiter
-from quantlab.exchange.window import LOST_MARGIN_S, WINDOW_S, Process, State, Stop, WeightRule
+from quantlab.exchange.line import Priority
+from quantlab.exchange.window import WINDOW_S, Process, State, Stop, WeightRule
+
+from .budget_machine import Machine, Sent, most_in_any_window, play
 
 LIMIT = 100
 TIMEOUT_S = 30.0
 RULE = WeightRule(LIMIT, TIMEOUT_S)
 #: A minute of the exchange's clock begins here.
 MINUTE_MS = 60_000 * 29_000_000
-
-
-@dataclass
-class Sent:
-    weight: int
-    taken: float
-    counted: float
-
-
-def most_in_any_window(requests: list[Sent]) -> int:
-    """The heaviest 60 s, by the moment at which the exchange counted each request."""
-    return max(
-        (
-            sum(other.weight for other in requests if 0 <= other.counted - request.counted < WINDOW_S)
-            for request in requests
-        ),
-        default=0,
-    )
-
-
-class Machine:
-    """Several processes on one state, on a virtual clock. What is asked waits in its process's line."""
-
-    def __init__(self, rule: WeightRule, processes: int) -> None:
-        self.rule, self.state, self.now = rule, State(), 1000.0
-        self.lines = {number: Line(number) for number in range(1, processes + 1)}
-        self.sent: list[Sent] = []
-        self.granted: list[Waiter] = []
-        self.due: list[tuple[float, int, int, str]] = []  # when, request, weight, what becomes of it
-        self.unsettled: list[tuple[int, int]] = []
-
-    def ask(self, process: int, weight: int, priority: Priority, caller: str, fate: Any) -> Waiter:
-        waiter = Waiter(weight, "", 0.0, priority, caller, fate)
-        if not self.stopped and self.lines[process].may_go_at_once(waiter, self.rule, self.state, self.now):
-            self.grant(process, waiter)
-        else:
-            self.lines[process].join(waiter, self.state)
-            self.look(process)
-        return waiter
-
-    @property
-    def stopped(self) -> bool:
-        return self.state.stop is not None and self.now < self.state.stop.until_s
-
-    def look(self, process: int) -> None:
-        line = self.lines[process]
-        while not self.stopped and (waiter := line.next(self.rule, self.state, self.now)) is not None:
-            line.leave(waiter)
-            self.grant(process, waiter)
-        self.state.processes[process] = Process(self.now, self.rule.limit, rows=line.rows(self.state))
-
-    def grant(self, process: int, waiter: Waiter) -> None:
-        kind, trip, where = waiter.future
-        self.lines[process].served(waiter, self.state)
-        request = len(self.granted)
-        self.granted.append(waiter)
-        self.rule.take(self.state, request, waiter.weight, self.now)
-        if kind == "returned":
-            self.due.append((self.now + trip, request, waiter.weight, kind))
-            return
-        latest = {"answered": trip, "lost": TIMEOUT_S + LOST_MARGIN_S, "killed": TIMEOUT_S + LOST_MARGIN_S}[kind]
-        self.sent.append(Sent(waiter.weight, self.now, self.now + latest * where))
-        if kind != "killed":
-            self.due.append((self.now + (trip if kind == "answered" else TIMEOUT_S), request, waiter.weight, kind))
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass; each process looks when something is settled, and at least each 0.4 s."""
-        end = self.now + seconds
-        while self.now < end:
-            first = min((due for due, *_ in self.due), default=end)
-            self.now = min(end, max(first, self.now), self.now + 0.4)
-            for entry in sorted(self.due):
-                due, request, weight, kind = entry
-                if due <= self.now:
-                    self.due.remove(entry)
-                    self.settle(request, weight, kind)
-            for process in self.lines:
-                self.look(process)
-
-    def settle(self, request: int, weight: int, kind: str) -> None:
-        if kind == "answered":
-            self.rule.answered(self.state, request, weight, self.now)
-        elif kind == "lost":
-            self.rule.lost(self.state, request, self.now)
-        else:
-            self.rule.returned(self.state, request)
 
 
 _fates = st.tuples(
@@ -122,24 +37,6 @@ _asks = st.tuples(
 )
 _stops = st.tuples(st.just("stop"), st.floats(0, 90), st.sampled_from([0, 429, 418]))
 _cancels = st.tuples(st.just("cancel"), st.integers(0, 30))
-
-
-def play(machine: Machine, steps: list[Any]) -> None:
-    asked: list[tuple[int, Waiter]] = []
-    for step in steps:
-        if step[0] == "stop":
-            until = machine.now + step[1]
-            machine.rule.stop(machine.state, Stop(until, 0, step[2], 0, "quiet"), machine.now)
-        elif step[0] == "cancel":
-            if asked:
-                process, waiter = asked[step[1] % len(asked)]
-                machine.lines[process].leave(waiter)
-        else:
-            process, weight, priority, caller, fate, pause = step
-            asked.append((process, machine.ask(process, weight, priority, caller, fate)))
-            machine.advance(pause)
-    for _ in range(20):
-        machine.advance(30.0)
 
 
 @given(st.lists(st.one_of(_asks, _asks, _asks, _stops, _cancels), max_size=40))
@@ -173,9 +70,9 @@ def test_a_window_by_the_time_of_sending_would_not_do() -> None:
 def test_weight_that_never_left_returns_at_once() -> None:
     state = State()
     RULE.take(state, 1, LIMIT, 0.0)
-    assert not RULE.fits(state, 1, 0.0, for_safety=True)
+    assert RULE.room(state, 0.0, for_safety=True) < 1
     RULE.returned(state, 1)
-    assert RULE.fits(state, LIMIT, 0.0, for_safety=True)
+    assert RULE.room(state, 0.0, for_safety=True) >= LIMIT
 
 
 def test_an_answer_holds_for_one_window_and_no_answer_for_the_last_moment_and_one_window() -> None:
@@ -202,19 +99,19 @@ def test_what_returns_together_is_one_sum_and_never_early() -> None:
 
 def test_what_is_larger_than_all_but_the_safety_share_goes_alone() -> None:
     state = State()
-    assert RULE.room(state, 0.0, for_safety=False) == LIMIT - 1
-    assert RULE.fits(state, LIMIT, 0.0, for_safety=False)
+    assert RULE.room(state, 0.0, for_safety=False) == LIMIT
     RULE.take(state, 1, 1, 0.0)
-    assert not RULE.fits(state, LIMIT - 1, 0.0, for_safety=False)
-    assert RULE.fits(state, LIMIT - 1, 0.0, for_safety=True)
+    assert RULE.room(state, 0.0, for_safety=False) == LIMIT - 2
+    assert RULE.room(state, 0.0, for_safety=True) == LIMIT - 1
 
 
 def test_who_may_have_to_cancel_keeps_more_room_than_the_hundredth() -> None:
     state = State(processes={5: Process(0.0, LIMIT, safety=20)})
-    assert RULE.room(state, 0.0, for_safety=False) == 80
-    assert RULE.room(state, 0.0, for_safety=True) == 100
+    RULE.take(state, 1, 1, 0.0)
+    assert RULE.room(state, 0.0, for_safety=False) == 79
+    assert RULE.room(state, 0.0, for_safety=True) == 99
     state.processes[5].safety = 90
-    assert RULE.room(state, 0.0, for_safety=False) == 75, "a quarter is the most"
+    assert RULE.room(state, 0.0, for_safety=False) == 74, "a quarter is the most"
 
 
 def test_the_lowest_setting_of_those_who_run_counts() -> None:

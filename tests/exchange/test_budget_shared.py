@@ -139,7 +139,7 @@ async def test_many_callers_of_one_process_do_not_starve_one_of_another(path: Pa
 async def test_a_waiter_whose_process_died_does_not_hold_up_the_line(path: Path) -> None:
     store = SharedState(path, RULE)
     state = store.lock()
-    row = Row(int(Priority.SAFETY), 1, 0.0, LIMIT, 1, LIMIT)
+    row = Row(int(Priority.SAFETY), 1, 0.0, 0.0, LIMIT, 1, LIMIT)
     state.processes[7] = Process(time.monotonic(), LIMIT, rows=[row])
     store.unlock(write=True)
     store.close()
