@@ -20,9 +20,10 @@ from typing import Any
 
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.line import LEASE_S, Line, Priority, Waiter
+from quantlab.exchange.patience import refusal
 from quantlab.exchange.shared_state import Busy, OwnState, Store, store_for
 from quantlab.exchange.window import LOST_MARGIN_S, WINDOW_S, Process, State, Stop, WeightRule
-from quantlab.model.errors import ConfigurationError, ExchangeError, ExchangeUnreachable, QuantlabError
+from quantlab.model.errors import ConfigurationError, ExchangeError, QuantlabError
 
 __all__ = ["LOST_MARGIN_S", "WINDOW_S", "Budget", "Held", "Priority", "shared_budget"]
 
@@ -77,7 +78,8 @@ class Budget:
         self._peak = 0
         self._safety = 0
         self._late: list[Callable[[State], None]] = []  # not yet in the state: another process was at it
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._is_soon = False
 
     @property
     def limit(self) -> int:
@@ -114,7 +116,7 @@ class Budget:
             return held
         self._waiting.add(waiter)
         self._late.append(lambda state: self._join(waiter, state))
-        self._pump()
+        self._pump_soon()
         try:
             granted: Held = await waiter.future
         except asyncio.CancelledError:
@@ -124,7 +126,7 @@ class Budget:
         finally:
             self._waiting.discard(waiter)
             if self._line.leave(waiter):
-                self._pump()
+                self._pump_soon()
         return granted
 
     def answered(self, held: Held, used: int | None = None, date_ms: int = 0) -> None:
@@ -246,7 +248,7 @@ class Budget:
         """Bring the state up to date, and serve those who wait. Runs again by itself while anything is left to do."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._is_soon = None, False
         try:
             state = self._locked()
         except Busy:
@@ -263,6 +265,13 @@ class Budget:
                     self._later(self._pause_s(state, now))
         finally:
             self._unlock()
+
+    def _pump_soon(self) -> None:
+        """Once for all who come or go in the same turn of the loop."""
+        if not self._is_soon:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._is_soon = asyncio.get_running_loop().call_soon(self._pump), True
 
     def _serve(self, state: State, now: float) -> None:
         if state.stop is not None and now < state.stop.until_s:
@@ -315,28 +324,10 @@ class Budget:
     def _refuse_late(self, state: State | None, now: float) -> None:
         """Tell those for whom there is no room in time."""
         for waiter in tuple(self._waiting):
-            error = None if waiter.future.done() else self._why_not(waiter, state, now)
+            error = None if waiter.future.done() else refusal(waiter, self._rule, state, now)
             if error is not None:
                 self._line.leave(waiter)
                 waiter.future.set_exception(error)
-
-    def _why_not(self, waiter: Waiter, state: State | None, now: float) -> QuantlabError | None:
-        stop = state.stop if state is not None else None
-        if stop is not None and stop.until_s > max(now, waiter.deadline):
-            until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(stop.until_wall_ms / 1000))
-            words = f"{stop.text}; nothing is asked from this address until {until} UTC"
-            return ExchangeError(words, status=stop.status, code=stop.code)
-        if now < waiter.deadline:
-            return None
-        if state is None:
-            return ExchangeUnreachable(
-                f"{waiter.what} found the weight budget held by another process of quantlab, which does not go on: "
-                "end that process, or let it go on"
-            )
-        return ExchangeUnreachable(
-            f"{waiter.what} found no room in the budget of {self._rule.limit_now(state, now)} weight a minute in time: "
-            "ask less often, or raise QUANTLAB_WEIGHT_PER_MINUTE (Binance allows 6000 an address)"
-        )
 
     def _locked(self) -> State:
         """The state, up to date with what is late. Raises Busy."""
