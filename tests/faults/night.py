@@ -4,7 +4,7 @@ venue's own."""
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -50,6 +50,7 @@ class Watched:
         self.market = market
         self.session: Session | None = None
         self.seen = Seen()
+        self._told: dict[tuple[str, str], set[int]] = defaultdict(set)
         self._books_ms = self._candles_ms = self._memory_ms = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -107,14 +108,17 @@ class Watched:
             length_ms = timeframe_ms(timeframe)
             truth = self.market.klines(symbol, timeframe, rows[0][0], now_ms - now_ms % length_ms - 1, _PAGE)
             theirs = [(row[0], *map(float, row[1:6])) for row in truth]
-            ours = [row[:6] for row in rows][:_PAGE]
+            until_ms = theirs[-1][0] if len(theirs) == _PAGE else now_ms
+            ours = [row[:6] for row in rows if row[0] <= until_ms]
             self.seen.candles += len(ours)
             if ours and ours == theirs[:-1]:
                 self.seen.late += 1
-            elif ours != theirs:
-                times = {row[0] for row in ours} ^ {row[0] for row in theirs}
-                first = next((row[0] for row, true in zip(ours, theirs, strict=False) if row != true), None)
-                self._say(f"{symbol} {timeframe}: {len(ours)} of {len(theirs)}, apart at {sorted(times)[:3]} {first}")
+                continue
+            mine, true = Counter(ours), Counter(theirs)
+            apart = {row[0] for row in (mine - true) + (true - mine)}
+            for open_ms in sorted(apart - self._told[symbol, timeframe]):
+                self._told[symbol, timeframe].add(open_ms)
+                self._say(f"{symbol} {timeframe}: candle {open_ms} is lost, twice, or another")
 
     def _say(self, words: str) -> None:
         hour = (self.market.now_ms - self.market.start_ms) / HOUR_MS

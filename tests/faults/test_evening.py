@@ -19,13 +19,13 @@ LOST: list[dict[str, Any]] = [{"match": "usdt@depth", "kind": "gap", "after_ms":
 async def test_an_evening(tmp_path: Path) -> None:
     faults = [
         *LOST,
-        {"match": "", "kind": "duplicate", "after_ms": 2 * MINUTE_MS, "probability": 0.05, "until_ms": 4 * MINUTE_MS},
-        {"match": "", "kind": "disconnect", "after_ms": 4 * MINUTE_MS},
-        {"match": "/api/v3/depth", "kind": "truncate", "after_ms": 4 * MINUTE_MS, "times": 2},
-        {"match": "@depth", "kind": "reorder", "after_ms": 5 * MINUTE_MS, "every": 50, "times": 5},
-        {"match": "", "kind": "server_shutdown", "after_ms": 6 * MINUTE_MS, "close_after_ms": MINUTE_MS},
+        {"match": "", "kind": "duplicate", "after_ms": 2 * MINUTE_MS, "probability": 0.05, "until_ms": 3 * MINUTE_MS},
+        {"match": "", "kind": "disconnect", "after_ms": 3 * MINUTE_MS},
+        {"match": "/api/v3/depth", "kind": "truncate", "after_ms": 3 * MINUTE_MS, "times": 2},
+        {"match": "@depth", "kind": "reorder", "after_ms": 3 * MINUTE_MS, "every": 50, "times": 5},
+        {"match": "", "kind": "server_shutdown", "after_ms": 4 * MINUTE_MS, "close_after_ms": MINUTE_MS},
     ]
-    night = await play(tmp_path, faults, hours=0.15)
+    night = await play(tmp_path, faults, hours=0.1)
     engine, seen = night.session._engine, night.seen
     assert [row for row in night.faults if not row["struck"]] == []
     assert seen.wrong == []
@@ -45,5 +45,5 @@ async def test_the_check_sees_a_book_that_missed_something(tmp_path: Path, monke
         apply(self, update)
 
     monkeypatch.setattr(Book, "apply", credulous)
-    night = await play(tmp_path, LOST, hours=0.06)
+    night = await play(tmp_path, LOST, hours=0.05)
     assert any("book" in words for words in night.seen.wrong)
