@@ -68,7 +68,9 @@ class Book:
 
     def snapshot(self, snapshot: DepthSnapshot) -> bool:
         """Begin from `snapshot` and apply the buffered events. False: it is too old (or a buffered event is missing
-        after it), ask for another; the events stay buffered."""
+        after it), ask for another; the events stay buffered. A book in sync that is further keeps what it has."""
+        if self._in_sync and snapshot.last_update_id <= self._depth_id:
+            return True
         buffered = self._buffer
         if buffered and snapshot.last_update_id < buffered[0].first_update_id:
             return False
@@ -110,6 +112,11 @@ class Book:
     def book_id(self) -> int:
         """Update id of the newest change shown; 0 before the first."""
         return self._quote.update_id if self._quote is not None else self._depth_id
+
+    @property
+    def depth_id(self) -> int:
+        """Update id of the newest depth event or snapshot in it; 0 before the first."""
+        return self._depth_id
 
     def best_bid(self) -> tuple[int, int] | None:
         """(ticks, lots) of the best bid; None when there is none."""

@@ -1,5 +1,5 @@
-"""The local book is right or says that it is not: it equals the exchange's own top of book on recorded frames, an
-oracle under any loss, reordering and duplication, and never shows a crossed market."""
+"""The local book is right or says that it is not: it equals the exchange's own top of book on recorded frames,
+and never shows a crossed market. `test_book_oracle.py` has loss, reordering and duplication."""
 
 from __future__ import annotations
 
@@ -164,6 +164,15 @@ def test_a_crossed_book_is_discarded_whatever_the_ids_say() -> None:
     assert (book.in_sync, book.needs_snapshot) == (False, True)
 
 
+def test_a_snapshot_that_comes_late_takes_nothing_back() -> None:
+    book = synced()
+    book.apply(update(11, 12, bids=[(97, 1)]))
+    assert book.snapshot(snapshot(11)), "asked for before, and not needed any more"
+    assert (book.depth_id, book.bids(1), len(book.bids())) == (12, [(99, 5)], 3)
+    assert book.snapshot(snapshot(15)), "a newer one is taken"
+    assert (book.depth_id, len(book.bids())) == (15, 2)
+
+
 def test_reset_forgets_everything() -> None:
     book = synced()
     book.overlay(Quote("BTCUSDT", 20, 100, 1, 101, 1))
@@ -212,83 +221,7 @@ def test_empty_sides_and_crossed_quotes() -> None:
     assert (book.best_bid(), book.bids()) == ((98, 5), [(98, 5)]), "a size below one lot is no level"
 
 
-# --- loss, reordering, duplication -------------------------------------------------------------------------------
-
-
-class NoGapDetection(Book):
-    """The control: a book that applies whatever comes."""
-
-    def apply(self, update: DepthUpdate) -> None:
-        if self.in_sync:
-            if update.last_update_id > self._depth_id:
-                self._write(update)
-        else:
-            super().apply(update)
-
-
-def history(changes: list[tuple[int, int, int]]) -> tuple[list[DepthUpdate], list[dict[int, int]]]:
-    """Events 11, 12 … that change one bid each (some span two ids), and the true bids after each."""
-    levels, events, truth, last = {99: 5, 98: 5}, [], [], 10
-    for ticks, lots, span in changes:
-        if lots:
-            levels[ticks] = lots
-        else:
-            levels.pop(ticks, None)
-        events.append(update(last + 1, last + span, bids=[(ticks, lots)]))
-        last += span
-        truth.append(dict(levels))
-    return events, truth
-
-
-def wrong_while_in_sync(book: Book, delivered: list[int], events: list[DepthUpdate], truth: list[dict]) -> bool:
-    """Deliver the events by number; True when the book is in sync and yet not what it was at its own id."""
-    at_id = {event.last_update_id: levels for event, levels in zip(events, truth, strict=True)}
-    at_id[10] = {99: 5, 98: 5}
-    for number in delivered:
-        book.apply(events[number])
-        if book.needs_snapshot and number % 3 == 0:
-            newest = max(number, 0)
-            last = events[newest].last_update_id
-            book.snapshot(DepthSnapshot("BTCUSDT", last, sorted(truth[newest].items(), reverse=True), [(200, 1)]))
-        if book.in_sync and dict(book.bids(100)) != at_id[book.book_id]:
-            return True
-    return False
-
-
-changes = st.lists(st.tuples(st.integers(90, 120), st.integers(0, 9), st.integers(1, 2)), min_size=2, max_size=25)
-
-
-@st.composite
-def deliveries(draw: st.DrawFn) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """A history, and the numbers of its events as they arrive: some lost, some twice, some late."""
-    made = draw(changes)
-    arrival: list[int] = []
-    for number in range(len(made)):
-        arrival += [number] * draw(st.sampled_from([1, 1, 1, 1, 0, 2]))
-    for at in draw(st.lists(st.integers(0, max(0, len(arrival) - 2)), max_size=4)):
-        if at + 1 < len(arrival):
-            arrival[at], arrival[at + 1] = arrival[at + 1], arrival[at]
-    return made, arrival
-
-
-@settings(max_examples=300, deadline=None)
-@given(deliveries())
-def test_under_loss_reordering_and_duplication_the_book_is_right_or_out_of_sync(
-    case: tuple[list[tuple[int, int, int]], list[int]],
-) -> None:
-    events, truth = history(case[0])
-    book = Book(BTC)
-    book.snapshot(DepthSnapshot("BTCUSDT", 10, [(99, 5), (98, 5)], [(200, 1)]))
-    assert not wrong_while_in_sync(book, case[1], events, truth)
-
-
-def test_the_check_fails_where_gap_detection_is_taken_out() -> None:
-    events, truth = history([(97, 1, 1), (96, 1, 1), (95, 1, 1)])
-    with_it, without_it = Book(BTC), NoGapDetection(BTC)
-    for book in (with_it, without_it):
-        book.snapshot(DepthSnapshot("BTCUSDT", 10, [(99, 5), (98, 5)], [(200, 1)]))
-    assert not wrong_while_in_sync(with_it, [0, 2], events, truth)
-    assert wrong_while_in_sync(without_it, [0, 2], events, truth)
+# --- any order of both -------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=200, deadline=None)
