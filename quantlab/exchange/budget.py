@@ -18,21 +18,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.line import LEASE_S, Line, Priority, Waiter
 from quantlab.exchange.patience import refusal
-from quantlab.exchange.shared_state import Busy, OwnState, Store, store_for
-from quantlab.exchange.window import LOST_MARGIN_S, WINDOW_S, Process, State, Stop, WeightRule
+from quantlab.exchange.store import Busy, OwnState, Store
+from quantlab.exchange.window import WINDOW_S, Process, State, Stop, WeightRule
 from quantlab.model.errors import ConfigurationError, ExchangeError, QuantlabError
 
-__all__ = ["LOST_MARGIN_S", "WINDOW_S", "Budget", "Held", "Priority", "shared_budget"]
+__all__ = ["Budget", "Held", "Priority"]
 
 _log = logging.getLogger(__name__)
 
 #: While something waits: how often to look whether another process gave way, and to say that we still wait.
 _LOOK_S, _SAY_S = 0.03, 0.4 * LEASE_S
 #: When to try again where another process is at the state.
-_BUSY_S = 0.002
+_BUSY_S = 0.005
 #: After so long without a sign a process is not counted any more.
 _FORGOTTEN_S = 600.0
 
@@ -53,8 +52,8 @@ class Budget:
     """Gives leave to ask, and is told what came of it. A wait that is cancelled costs nothing.
 
     `limit` is weight in any `window_s`; `timeout_s` bounds each attempt; `clock` is monotonic seconds, that of all
-    deadlines and of the store, which is opened when it is first needed (default: this
-    process alone). For one event loop.
+    deadlines and of the store, which is opened when it is first needed (default: this process alone). For one event
+    loop.
     """
 
     def __init__(
@@ -79,7 +78,8 @@ class Budget:
         self._safety = 0
         self._late: list[Callable[[State], None]] = []  # not yet in the state: another process was at it
         self._timer: asyncio.Handle | None = None
-        self._is_soon = False
+        self._is_soon = False  # it is due in this turn of the loop
+        self._is_in_line = False  # the others know of who waits here
 
     @property
     def limit(self) -> int:
@@ -188,30 +188,22 @@ class Budget:
         waiting = dict.fromkeys((priority.name.lower() for priority in Priority), 0)
         for waiter in self._waiting:
             waiting[waiter.priority.name.lower()] += 1
-        shown = {"limit": self._rule.limit, "used": 0, "foreign": 0, "stopped_until_ms": 0, "processes": 1}
         try:
             state = self._locked()
         except Busy:
-            return {**shown, "waiting": waiting}
+            return {**self._rule.shown(self._own, self._clock()), "waiting": waiting}
         try:
             now = self._clock()
-            recent = now - self._rule.window_s
-            others = [process for number, process in state.processes.items() if number != self._number]
-            shown = {
-                "limit": self._rule.limit_now(state, now),
-                "used": self._rule.used(state, now),
-                "foreign": state.foreign.held(now),
-                "stopped_until_ms": state.stop.until_wall_ms if state.stop and state.stop.until_s > now else 0,
-                "processes": 1 + sum(process.seen_s > recent for process in others),
-            }
+            self._present(state, now)
+            return {**self._rule.shown(state, now), "waiting": waiting}
         finally:
             self._unlock()
-        return {**shown, "waiting": waiting}
 
     def close(self) -> None:
         """This process asks no more. What it spent stays held for the others."""
         if self._store is None:
             return
+        self._waiting.clear()
 
         def act(state: State) -> None:
             state.processes.pop(self._number, None)
@@ -234,7 +226,7 @@ class Budget:
             if stopped or not self._line.may_go_at_once(waiter, self._rule, state, now):
                 return None
             self._line.served(waiter, state)
-            self._present(state, now).rows = self._line.rows(state) if self._line else []
+            self._present(state, now)
             return self._hold(waiter.weight, state, now)
         finally:
             self._unlock()
@@ -256,11 +248,12 @@ class Budget:
             self._later(_BUSY_S)
             return
         try:
-            if self._waiting:
+            if self._waiting or self._is_in_line:
                 now = self._clock()
                 self._refuse_late(state, now)
                 self._serve(state, now)
                 self._present(state, now).rows = self._line.rows(state)
+                self._is_in_line = bool(self._line)
                 if self._line:
                     self._later(self._pause_s(state, now))
         finally:
@@ -341,14 +334,4 @@ class Budget:
 
     def _unlock(self) -> None:
         assert self._store is not None
-        self._store.unlock(write=True)
-
-
-def shared_budget(config: DoorConfig, window_s: float = WINDOW_S) -> Budget:
-    """The budget that all doors of this user to the same exchange share, whatever process they are in."""
-    return Budget(
-        config.weight_per_minute,
-        timeout_s=config.timeout_s,
-        window_s=window_s,
-        open_store=lambda rule: store_for(config, rule),
-    )
+        self._store.unlock()

@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from quantlab.exchange.budget import Priority, shared_budget
+from quantlab.exchange.budget import Priority
 from quantlab.exchange.clock import ExchangeClock, Reading
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
@@ -16,6 +16,7 @@ from quantlab.exchange.feed import StreamFeed
 from quantlab.exchange.guard import guarded_session
 from quantlab.exchange.rest import Rest
 from quantlab.exchange.rules import Origins
+from quantlab.exchange.shared_state import shared_budget
 from quantlab.exchange.sharing import Answer
 from quantlab.exchange.transport import Transport
 

@@ -9,25 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
 import msgspec
 from yarl import URL
 
-from quantlab.exchange.budget import Budget, shared_budget
+from quantlab.exchange.budget import Budget
 from quantlab.exchange.config import DoorConfig, address_of
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
 from quantlab.exchange.errors import Failure, failure_of_answer, failure_of_exception
 from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
 from quantlab.exchange.retry import TRIES, Backoff
+from quantlab.exchange.shared_state import shared_budget
 from quantlab.exchange.signed_rules import (
     ACCOUNT,
     COMMISSION,
-    KEY_HEADER,
     RESTRICTIONS,
     SIGNED_WEIGHTS,
     TIME,
@@ -35,16 +33,13 @@ from quantlab.exchange.signed_rules import (
     SignedReads,
     keyed_url,
 )
-from quantlab.model.errors import ExchangeError, MalformedMessage, QuantlabError, Refused
+from quantlab.exchange.signing import clean as _clean
+from quantlab.exchange.signing import signed_query
+from quantlab.model.errors import ExchangeError, MalformedMessage, Refused
 from quantlab.model.protocols import Signer
-from quantlab.redact import MASK, redact
 
-#: Source: Binance spot REST docs, "Timing security", checked 2026-11-23: accepted if timestamp < server + 1 s and
-#: server - timestamp <= recvWindow.
-RECV_WINDOW_MS = 5_000
 _BAD_TIMESTAMP = -1021
 _LAST_MS = 253_402_300_800_000
-_LONGEST_WORDS = 300
 
 
 class KeyedReader:
@@ -178,7 +173,10 @@ class KeyedReader:
         """The one frame that knows the signed address. Nothing is raised out of it, not even a cancellation: an
         exception carries the frames it went through, and aiohttp's own carry the address."""
         what = f"GET {path}"
-        headers, query = ({}, "") if clock is None else self._signature(params, clock.now_ms())
+        headers: dict[str, str] = {}
+        query = ""
+        if clock is not None:
+            headers, query = await asyncio.to_thread(self._signature, params, clock.now_ms())
         token = ATTEMPT.set(attempt)
         try:
             async with self._session.get(URL(f"{self._url}{path}{query}", encoded=True), headers=headers):
@@ -194,12 +192,7 @@ class KeyedReader:
         return failure and _clean(failure, what, (*headers.values(), query, query.rpartition("signature=")[2]))
 
     def _signature(self, params: Mapping[str, str], now_ms: int) -> tuple[dict[str, str], str]:
-        """Headers and query of a signed request: percent-encoded first, then signed, as Binance wants it since
-        2026-01-15. The signature is encoded too: base64 holds "+", "/" and "="."""
-        stamped = {**params, "recvWindow": str(RECV_WINDOW_MS), "timestamp": str(now_ms)}
-        payload = urlencode(stamped, quote_via=quote, safe="")
-        signature = quote(self._signer.sign(payload.encode()), safe="")
-        return {KEY_HEADER: self._signer.api_key}, f"?{payload}&signature={signature}"
+        return signed_query(self._signer, params, now_ms)
 
 
 class _Clock(NamedTuple):
@@ -211,23 +204,6 @@ class _Clock(NamedTuple):
 
     def now_ms(self) -> int:
         return round(self.server_ms + (time.monotonic() - self.monotonic_s) * 1000)
-
-
-def _clean(failure: Failure, what: str, secrets: tuple[str, ...]) -> Failure:
-    """The failure as an error that was never raised: without frames, without a cause, and without what was sent, which
-    the other side may have sent back."""
-    error = failure.error
-    text = str(error)
-    if isinstance(error, MalformedMessage):
-        text = f"{what}: the answer is not the JSON it should be"  # its own words show how the answer starts
-    for secret in secrets:
-        for form in (secret, unquote(secret)) if secret else ():
-            text = text.replace(form, MASK)
-    text = " ".join(redact(text).split())[:_LONGEST_WORDS]
-    clean: QuantlabError = type(error)(text)
-    if isinstance(error, ExchangeError):
-        clean = ExchangeError(text, status=error.status, code=error.code)
-    return replace(failure, error=clean)
 
 
 def _decoded(path: str, body: bytes) -> object:

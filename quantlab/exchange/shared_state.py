@@ -19,12 +19,13 @@ import struct
 import time
 import zlib
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
+from quantlab.exchange.budget import Budget
 from quantlab.exchange.config import DoorConfig
-from quantlab.exchange.window import State, WeightRule
+from quantlab.exchange.store import Busy, OwnState, Store
+from quantlab.exchange.window import WINDOW_S, State, WeightRule
 
 _log = logging.getLogger(__name__)
 
@@ -37,35 +38,35 @@ _TRIES, _PAUSE_S = 5, 0.0002
 _VENUE_FILES_S = 3600.0
 
 
-class Busy(Exception):
-    """Somebody else is at the state right now."""
+def shared_budget(config: DoorConfig, window_s: float = WINDOW_S) -> Budget:
+    """The budget that all doors of this user to the same exchange share, whatever process they are in."""
+    return Budget(
+        config.weight_per_minute,
+        timeout_s=config.timeout_s,
+        window_s=window_s,
+        open_store=lambda rule: store_for(config, rule),
+    )
 
 
-class Store(Protocol):
-    """Where the state is kept. Between `lock` and `unlock` it belongs to the caller."""
+def store_for(config: DoorConfig, rule: WeightRule) -> Store:
+    """The state that all doors of this user to the same exchange share; one of its own, with a word in the log, where
+    no file can be had."""
+    path = state_path(config)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_old(path.parent)
+        return SharedState(path, rule)
+    except OSError as error:
+        _warn_alone(path, error)
+        return OwnState()
 
-    def lock(self) -> State:
-        """Raises Busy."""
 
-    def unlock(self, *, write: bool) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class OwnState:
-    """The state of one process alone."""
-
-    def __init__(self, rule: WeightRule | None = None) -> None:
-        self._state = State()
-
-    def lock(self) -> State:
-        return self._state
-
-    def unlock(self, *, write: bool) -> None:
-        """Nothing to write."""
-
-    def close(self) -> None:
-        """Nothing to close."""
+def state_path(config: DoorConfig) -> Path:
+    """Where the state of an exchange lies. Source of the folder: XDG Base Directory Specification, XDG_STATE_HOME."""
+    named = os.environ.get("XDG_STATE_HOME")
+    base = Path(named) if named and Path(named).is_absolute() else Path.home() / ".local" / "state"
+    exchange = config.market if config.is_real else f"venue-{config.address.rpartition(':')[2]}"
+    return base / "quantlab" / "weight" / exchange
 
 
 class SharedState:
@@ -81,61 +82,84 @@ class SharedState:
         self._state: State | None = None
         self._seen = b""  # the header of what `_state` was read from or written as
         self._generation = 0
-        self._unwritten = False  # what stands in the file is not to be trusted
+        self._is_alone = False  # the file failed: what is known goes on in this process
+        self._tries = _TRIES
         self._pid = os.getpid()
         self._file = _open_owned(path)
         try:
-            self.lock()
-            self.unlock(write=False)
+            self._flock()
+            fcntl.flock(self._file, fcntl.LOCK_UN)
         except Busy:
             pass
         except OSError:
-            self.close()
+            os.close(self._file)
             raise
 
     def lock(self) -> State:
         """The state as it is now. Raises Busy when another process holds it for longer than a moment."""
+        if not self._is_alone:
+            try:
+                self._state = self._locked()
+            except OSError as error:
+                self._go_alone(error)
+        self._state = self._state or State()
+        return self._state
+
+    def unlock(self) -> None:
+        """Write it down, and let others have it."""
+        if self._is_alone:
+            return
+        try:
+            if self._state is not None:
+                self._write(self._state)
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        except OSError as error:
+            self._go_alone(error)
+
+    def close(self) -> None:
+        if not self._is_alone:
+            os.close(self._file)
+        self._is_alone = True
+
+    def _go_alone(self, error: OSError) -> None:
+        """The disk is full, the folder is gone: asking goes on, by what this process knows."""
+        _warn_alone(self._path, error)
+        self.close()
+
+    def _locked(self) -> State:
         if os.getpid() != self._pid:  # a fork shares the lock of its parent: it needs one of its own
             self._reopen()
         self._flock()
         try:
-            known = None
-            if not os.fstat(self._file).st_nlink:
-                known = self._state
-                self._reopen()
-                self._flock()
-            self._state = self._read()
-            if known is not None and self._state is not known:
-                self._rule.add_known(self._state, known, time.monotonic())
-                self._unwritten = True
+            if os.fstat(self._file).st_nlink:
+                return self._read()
+            known = self._state  # the file was removed: what we know goes on
+            self._reopen()
+            self._flock()
+            state = self._read()
+            if known is not None and state is not known:
+                self._rule.add_known(state, known, time.monotonic())
+            return state
+        except Busy:
+            raise
         except BaseException:
             fcntl.flock(self._file, fcntl.LOCK_UN)
             raise
-        return self._state
-
-    def unlock(self, *, write: bool) -> None:
-        """Let others have it, written where it was changed."""
-        try:
-            if (write or self._unwritten) and self._state is not None:
-                self._write(self._state)
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        os.close(self._file)
 
     def _flock(self) -> None:
-        for _ in range(_TRIES):
+        for again in range(self._tries):
+            if again:
+                time.sleep(_PAUSE_S)
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                time.sleep(_PAUSE_S)
-            else:
-                return
+                continue
+            self._tries = _TRIES
+            return
+        self._tries = 1  # it may stand still: from now on look without waiting
         raise Busy
 
     def _reopen(self) -> None:
-        """The file was removed, or we are a fork. What we know goes on."""
         os.close(self._file)
         self._file = _open_owned(self._path)
         self._pid = os.getpid()
@@ -158,7 +182,6 @@ class SharedState:
         elif found.boot == self._boot and found.written_s <= now + 1.0:
             self._seen = header
             return found
-        self._unwritten = True
         return self._rule.cautious(found, self._boot, now, time.time_ns() // 1_000_000)
 
     def _decoded(self, header: bytes) -> State | None:
@@ -181,37 +204,11 @@ class SharedState:
         header = _HEADER.pack(_MAGIC, self._generation, len(body), zlib.crc32(body))
         self._seen = b""  # a write that breaks off leaves nothing that passes for what we know
         os.pwrite(self._file, header + body, 0)
-        self._seen, self._unwritten = header, False
+        self._seen = header
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(State)
-
-
-def store_for(config: DoorConfig, rule: WeightRule) -> Store:
-    """The state that all doors of this user to the same exchange share; one of its own, with a word in the log, where
-    no file can be had."""
-    path = state_path(config)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _remove_old(path.parent)
-        return SharedState(path, rule)
-    except OSError as error:
-        _log.warning(
-            "%s cannot be used (%s): the weight budget is this process's alone. Make its folder writable, or point "
-            "XDG_STATE_HOME elsewhere",
-            path,
-            error.strerror or error,
-        )
-        return OwnState()
-
-
-def state_path(config: DoorConfig) -> Path:
-    """Where the state of an exchange lies. Source of the folder: XDG Base Directory Specification, XDG_STATE_HOME."""
-    named = os.environ.get("XDG_STATE_HOME")
-    base = Path(named) if named and Path(named).is_absolute() else Path.home() / ".local" / "state"
-    exchange = config.market if config.is_real else f"venue-{config.address.rpartition(':')[2]}"
-    return base / "quantlab" / "weight" / exchange
 
 
 def _open_owned(path: Path) -> int:
@@ -223,6 +220,15 @@ def _open_owned(path: Path) -> int:
     if about.st_mode & 0o077:
         os.fchmod(file, 0o600)
     return file
+
+
+def _warn_alone(path: Path, error: OSError) -> None:
+    _log.warning(
+        "%s cannot be used (%s): the weight budget is this process's alone. Make its folder writable, or point "
+        "XDG_STATE_HOME elsewhere",
+        path,
+        error.strerror or error,
+    )
 
 
 def _remove_old(folder: Path) -> None:

@@ -202,6 +202,16 @@ class WeightRule:
                 flying += weight
         return flying + state.spent.held(now) + state.foreign.held(now)
 
+    def shown(self, state: State, now: float) -> dict[str, int]:
+        """For people: the limit as it is now, what is used of it, by others at this address too, and who shares it."""
+        return {
+            "limit": self.limit_now(state, now),
+            "used": self.used(state, now),
+            "foreign": state.foreign.held(now),
+            "stopped_until_ms": state.stop.until_wall_ms if state.stop and state.stop.until_s > now else 0,
+            "processes": sum(process.seen_s > now - self.window_s for process in state.processes.values()),
+        }
+
     def cautious(self, state: State | None, boot: str, now: float, wall_ms: int) -> State:
         """A state to begin with where the one found cannot be trusted: of another boot, or none that can be read.
 

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quantlab.exchange import shared_state
-from quantlab.exchange.budget import Budget, Priority, shared_budget
+from quantlab.exchange.budget import Budget, Priority
 from quantlab.exchange.config import HOSTS, DoorConfig
-from quantlab.exchange.shared_state import Busy, OwnState, SharedState, state_path, store_for
+from quantlab.exchange.shared_state import SharedState, shared_budget, state_path, store_for
+from quantlab.exchange.store import Busy, OwnState
 from quantlab.exchange.window import LOST_MARGIN_S, Process, Row, State, WeightRule
 from quantlab.model import ExchangeError, ExchangeUnreachable
 
@@ -59,7 +60,7 @@ def used_at(path: Path, rule: WeightRule = RULE) -> int:
     try:
         return rule.used(store.lock(), time.monotonic())
     finally:
-        store.unlock(write=False)
+        store.unlock()
         store.close()
 
 
@@ -141,7 +142,7 @@ async def test_a_waiter_whose_process_died_does_not_hold_up_the_line(path: Path)
     state = store.lock()
     row = Row(int(Priority.SAFETY), 1, 0.0, 0.0, LIMIT, 1, LIMIT)
     state.processes[7] = Process(time.monotonic(), LIMIT, rows=[row])
-    store.unlock(write=True)
+    store.unlock()
     store.close()
     budget = budget_at(path)
     with pytest.raises(ExchangeUnreachable):  # while it may live, it comes first
@@ -211,7 +212,7 @@ async def test_what_was_held_outlives_a_killed_owner(path: Path) -> None:
 def filled(path: Path, weight: int = 40) -> None:
     store = SharedState(path, RULE)
     RULE.answered(store.lock(), 1, weight, time.monotonic())
-    store.unlock(write=True)
+    store.unlock()
     store.close()
 
 
@@ -259,7 +260,7 @@ def test_another_boot_holds_what_was_held(path: Path, monkeypatch: pytest.Monkey
     state = store.lock()
     assert RULE.used(state, time.monotonic() + 90.0) == 40
     assert RULE.used(state, time.monotonic() + 96.0) == 0
-    store.unlock(write=False)
+    store.unlock()
     store.close()
 
 
@@ -321,7 +322,7 @@ def test_who_cannot_lock_is_told(path: Path) -> None:
         with pytest.raises(Busy):
             store.lock()
     store.lock()
-    store.unlock(write=False)
+    store.unlock()
     store.close()
 
 
