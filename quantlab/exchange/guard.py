@@ -2,17 +2,18 @@
 
 Three places are checked, each below everything that a library or a caller can override:
 
-- the *connector*, which each request needs for its connection, whatever middleware, proxy or redirect led there;
-- the *writer* of each WebSocket, through which every frame goes, however it was sent;
+- the *connector*, which each request needs for its connection, whatever middleware, proxy or redirect led there: the
+  request must be one that `Rules` let out, go straight to its host, and have its weight paid (an `Attempt`);
+- the *writer* of each WebSocket, through which every frame goes, however it was sent (`frames`);
 - the *resolver*, which knows no name but the session's own hosts.
 
 What may leave is the business of the `Rules` that a session is made with: market data without a key (`rules`), a signed
-read (`signed_rules`), or this machine's public address (`address`).
+read (`signed_rules`), this machine's public address (`address`) or, armed, orders (`order_rules`). A refusal raises
+`Refused` before the socket and is written to the egress log.
 
-A refusal raises `Refused` before the socket and is written to the egress log. What does not use these sessions meets
-the `wall`, which lets a run's process connect only from inside a session's `connect`; C code and children meet the
-kernel, in a run that is sealed (`seal`): there the connections come from a `gate`. Nothing else in the package makes a
-client (tested).
+What does not use these sessions meets the `wall`, which lets a run's process connect only from inside a session's
+`connect`; C code and children meet the kernel, in a run that is sealed (`seal`): there the connections come from a
+`gate`. Nothing else in the package makes a client (tested).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from yarl import URL
 
 from quantlab.exchange import gate, wall
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.rules import Rules, checked_frame
+from quantlab.exchange.frames import guarded_web_socket
+from quantlab.exchange.rules import Rules
 from quantlab.model.errors import MalformedMessage, Refused
 
 _MAX_CONNECTIONS = 16
@@ -76,7 +78,7 @@ def guarded_session(rules: Rules, log: EgressLog, timeout_s: float) -> aiohttp.C
     return aiohttp.ClientSession(
         connector=_Connector(rules, log),
         middlewares=(_answer_reader(log, rules.most_bytes),),
-        ws_response_class=_web_socket_class(log),
+        ws_response_class=guarded_web_socket(rules, log),
         timeout=aiohttp.ClientTimeout(total=timeout_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
@@ -103,13 +105,11 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
     ) -> aiohttp.connector.Connection:
         attempt = ATTEMPT.get()
-        fault = self._rules.fault(req.method, req.url, req.headers) or _transport_fault(req)
-        if fault is None and attempt is None:
-            fault = "its weight was not paid: ask through the door's `rest` or `feed`"
-        elif fault is None and attempt is not None and attempt.url is not None:
-            if attempt.url == req.url:
-                raise ConnectionDropped()
-            fault = "it would follow a redirect"
+        fault = (
+            self._rules.fault(req.method, req.url, req.headers)
+            or _transport_fault(req)
+            or _attempt_fault(attempt, req.url)
+        )
         if fault is not None or attempt is None:
             self._egress.refused(req.method, req.url.raw_authority, req.url.raw_path, fault or "")
             raise Refused(f"{req.method} {req.url.raw_path} refused: {fault}. {self._rules.creed}")
@@ -165,6 +165,15 @@ def _transport_fault(req: aiohttp.ClientRequest) -> str | None:
     return None
 
 
+def _attempt_fault(attempt: Attempt | None, url: URL) -> str | None:
+    """A request needs an attempt that has not left yet. Raises ConnectionDropped where aiohttp asks the same again."""
+    if attempt is None:
+        return "its weight was not paid: ask through the door's `rest` or `feed`"
+    if attempt.url == url:
+        raise ConnectionDropped()
+    return None if attempt.url is None else "it would follow a redirect"
+
+
 def _answer_reader(log: EgressLog, most_bytes: int | None) -> Any:
     """Middleware: the raw answer is kept with its attempt, and a redirect ends here."""
 
@@ -200,39 +209,3 @@ async def _read_at_most(response: aiohttp.ClientResponse, most_bytes: int) -> by
         response.close()
         raise
     return bytes(body)
-
-
-def _web_socket_class(log: EgressLog) -> type[aiohttp.ClientWebSocketResponse]:
-    class GuardedWebSocket(aiohttp.ClientWebSocketResponse):
-        """All of aiohttp's ways to send (`send_str`, `send_bytes`, `send_json`, `send_frame`, `ping`, `close`) write
-        through `_writer`: so does this, and what it lets pass is checked."""
-
-        def __init__(self, reader: Any, writer: Any, protocol: Any, response: Any, *args: Any, **options: Any) -> None:
-            checked = _checked_writer(writer, log, response.url)
-            super().__init__(reader, checked, protocol, response, *args, **options)
-
-    return GuardedWebSocket
-
-
-def _checked_writer(writer: Any, log: EgressLog, url: URL) -> Any:
-    """`writer` behind the frame rules. It lives in the closure, so that no attribute leads around the check."""
-
-    class Writer:
-        async def send_frame(self, message: bytes, opcode: int, compress: int | None = None) -> None:
-            if opcode in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG, aiohttp.WSMsgType.CLOSE):
-                await writer.send_frame(message, opcode)
-                return
-            try:
-                if opcode != aiohttp.WSMsgType.TEXT:
-                    raise Refused(f"stream frame refused: {opcode!r} is not a text frame")
-                frame = checked_frame(bytes(message))
-            except Refused as refusal:
-                log.refused("FRAME", url.raw_authority, url.raw_path, str(refusal))
-                raise
-            await writer.send_frame(frame, opcode)
-            log.command(url.raw_authority, frame)
-
-        async def close(self, code: int = 1000, message: bytes = b"") -> None:
-            await writer.close(code, message)
-
-    return Writer()
