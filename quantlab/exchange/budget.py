@@ -22,7 +22,7 @@ from quantlab.exchange.line import LEASE_S, Line, Priority, Waiter
 from quantlab.exchange.patience import refusal
 from quantlab.exchange.store import Busy, OwnState, Store
 from quantlab.exchange.window import WINDOW_S, Process, State, Stop, WeightRule
-from quantlab.model.errors import ConfigurationError, ExchangeError, QuantlabError
+from quantlab.model.errors import ConfigurationError, ExchangeError, ExchangeUnreachable, QuantlabError
 
 __all__ = ["Budget", "Held", "Priority"]
 
@@ -203,7 +203,9 @@ class Budget:
         """This process asks no more. What it spent stays held for the others."""
         if self._store is None:
             return
-        self._waiting.clear()
+        for waiter in self._waiting:
+            if not waiter.future.done():
+                waiter.future.set_exception(ExchangeUnreachable(f"{waiter.what} was not asked: its door was closed"))
 
         def act(state: State) -> None:
             state.processes.pop(self._number, None)

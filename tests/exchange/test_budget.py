@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from quantlab.exchange.budget import Budget, Held, Priority
+from quantlab.exchange.store import OwnState
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable
 
 
@@ -194,3 +195,29 @@ async def test_the_snapshot_shows_who_waits() -> None:
         task.cancel()
     found = await asyncio.gather(*waiting, return_exceptions=True)
     assert sum(isinstance(one, Held) for one in found) == 2
+
+
+async def test_who_waits_at_a_door_that_closes_is_told() -> None:
+    budget = small(window_s=60.0)
+    await budget.take(10, "a", soon(budget))
+    waiting = asyncio.create_task(budget.take(1, "GET /api/v3/klines", soon(budget)))
+    await asyncio.sleep(0.01)
+    budget.close()
+    with pytest.raises(ExchangeUnreachable, match="its door was closed"):
+        await waiting
+
+
+async def test_a_whole_line_that_gives_up_is_forgotten_at_once() -> None:
+    store = OwnState()
+    one, other = (Budget(10, timeout_s=0.1, window_s=0.3, open_store=lambda rule: store) for _ in range(2))
+    held = await one.take(10, "full", soon(one))
+    waiting = [asyncio.create_task(one.take(10, "a", soon(one), priority=Priority.SAFETY)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert any(process.rows for process in store.lock().processes.values())
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    assert not any(process.rows for process in store.lock().processes.values())
+    one.returned(held)
+    assert await other.take(10, "b", soon(other))

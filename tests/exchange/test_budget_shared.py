@@ -4,6 +4,7 @@ no damage to the file makes room that is not there."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -367,6 +368,25 @@ def test_where_no_file_can_be_had_the_budget_is_the_processs_alone(
     assert isinstance(store, OwnState)
     assert isinstance(store.lock(), State)
     assert "the weight budget is this process's alone" in caplog.text
+
+
+async def test_where_the_disk_is_full_a_process_goes_on_by_what_it_knows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    budget = budget_at(path)
+    budget.answered(await budget.take(60, "a", soon()))
+    monkeypatch.setattr(os, "pwrite", full)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            await budget.take(10, "b", soon())
+    assert budget.snapshot()["used"] == 90
+    assert caplog.text.count("No space left on device") == 1
+    with pytest.raises(ExchangeUnreachable):
+        await budget.take(20, "c", soon(0.05))
+    budget.close()
 
 
 async def test_files_of_venues_long_gone_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
