@@ -125,6 +125,11 @@ class Account:
             ("GET", "/api/v3/openOrderList"): _signed(lists.open),
         }
 
+    @property
+    def now_ms(self) -> int:
+        """The market's time."""
+        return self._market.now_ms
+
     def answer(self, method: str, path: str, params: Params, key: Key) -> Any:
         """Answer a request that `key` signed. Raises VenueError: -2015 for an order of a key that may not trade."""
         endpoint = self.endpoints[method, path]

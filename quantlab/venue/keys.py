@@ -92,6 +92,12 @@ class KeyRing:
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params) if name != "signature")
         return self._check(params.get("apiKey"), payload.encode("utf-8", "surrogatepass"), params, peer, skew_ms)
 
+    def check_session(self, key: Key, params: Mapping[str, str], peer: str | None, *, skew_ms: int = 0) -> None:
+        """Raise VenueError unless a session that is logged on with `key` may go on, and its request is fresh."""
+        if self._keys.get(key.api_key) is not key or not key.enabled or not _is_from(key.addresses, peer):
+            raise errors.rejected_key()
+        _check_time(_timestamp(params), params.get("recvWindow"), skew_ms)
+
     def _check(
         self, api_key: str | None, payload: bytes, params: Mapping[str, str], peer: str | None, skew_ms: int
     ) -> Key:
@@ -100,12 +106,10 @@ class KeyRing:
         key = self._keys.get(api_key)
         if key is None or not key.enabled or not _is_from(key.addresses, peer):
             raise errors.rejected_key()
-        timestamp, signature = text(params, "timestamp"), text(params, "signature")
-        if not _TIME.fullmatch(timestamp):
-            raise errors.illegal("timestamp", errors.LEGAL_INTEGER)
+        sent_ms, signature = _timestamp(params), text(params, "signature")
         if not key.verify(payload, signature):
             raise errors.bad_signature()
-        _check_time(int(timestamp), params.get("recvWindow"), time.time_ns() // 1_000_000 + skew_ms)
+        _check_time(sent_ms, params.get("recvWindow"), skew_ms)
         return key
 
 
@@ -118,12 +122,20 @@ def _is_from(addresses: frozenset[Address] | None, peer: str | None) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address) in addresses
 
 
-def _check_time(sent_ms: int, window: str | None, now_ms: int) -> None:
+def _timestamp(params: Mapping[str, str]) -> int:
+    timestamp = text(params, "timestamp")
+    if not _TIME.fullmatch(timestamp):
+        raise errors.illegal("timestamp", errors.LEGAL_INTEGER)
+    return int(timestamp)
+
+
+def _check_time(sent_ms: int, window: str | None, skew_ms: int) -> None:
     if window is not None and not _WINDOW.fullmatch(window):
         raise errors.illegal("recvWindow", errors.LEGAL_DECIMAL)
     window_ms = _WINDOW_MS if window is None else float(window)
     if window_ms > _LARGEST_WINDOW_MS:
         raise errors.VenueError(-1131, "recvWindow must be less than 60000.")
+    now_ms = time.time_ns() // 1_000_000 + skew_ms
     if sent_ms >= now_ms + _AHEAD_MS:
         raise errors.bad_timestamp(ahead=True)
     if now_ms - sent_ms > window_ms:

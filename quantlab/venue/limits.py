@@ -32,6 +32,9 @@ _FIXED = {
     "/api/v3/account": 20,
     "/api/v3/account/commission": 20,
     "/api/v3/allOrders": 20,
+    "/api/v3/orderList": 4,
+    "/api/v3/openOrderList": 6,
+    "/api/v3/rateLimit/order": 40,
 }
 #: Requests that go on after a 429 before the address is banned, and for how long at first ("2 minutes to 3 days").
 _PATIENCE = 5
@@ -53,6 +56,8 @@ def weight_of(method: str, path: str, params: Mapping[str, str]) -> int:
         return 6 if "symbol" in params else 80
     if path == "/api/v3/order" and method == "GET":
         return 4
+    if path == "/api/v3/orderList" and method == "DELETE":
+        return 1
     if path == "/api/v3/order/test" and params.get("computeCommissionRates") == "true":
         return 20
     if path == "/api/v3/myTrades":
