@@ -188,7 +188,8 @@ class Session:
         engine, plan = self._engine, self.plan
         state = "stopping" if engine.over else "paused" if engine.desk.paused else "running"
         found = status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), state)
-        return found | {"keys": self._keys.state if self._keys else None, "clock": self._door.clock.snapshot()}
+        door = {"clock": self._door.clock.snapshot(), "budget": self._door.budget.snapshot()}
+        return found | {"keys": self._keys.state if self._keys else None} | door
 
     def _command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if name == "stop":
