@@ -210,6 +210,57 @@ async def test_what_was_held_outlives_a_killed_owner(path: Path) -> None:
     budget.close()
 
 
+_LOOPER = """
+import asyncio, os, random, sys, time
+from pathlib import Path
+from quantlab.exchange.budget import Budget
+from quantlab.exchange.shared_state import SharedState
+
+async def main():
+    rng = random.Random(int(sys.argv[2]))
+    budget = Budget(60, timeout_s=0.1, window_s=0.3, open_store=lambda rule: SharedState(Path(sys.argv[1]), rule))
+
+    async def bot(name):
+        while True:
+            weight = rng.randint(1, 6)
+            held = await budget.take(weight, name, time.monotonic() + 20, caller=name)
+            os.write(1, f"{time.monotonic()} {weight}\\n".encode())
+            budget.answered(held)
+
+    await asyncio.gather(*(bot(str(number)) for number in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def test_no_kill_makes_room(path: Path, tmp_path: Path) -> None:
+    """Three processes that ask without end; one after another is killed wherever it is, and another comes."""
+    sent = (tmp_path / "sent").open("ab")
+
+    def begun(seed: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", _LOOPER, str(path), str(seed)], stdout=sent)
+
+    askers = [begun(seed) for seed in range(3)]
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and sent.tell() < 300:
+        time.sleep(0.05)
+        sent.seek(0, os.SEEK_END)
+    for seed in range(3, 6):
+        time.sleep(0.4)
+        askers[seed - 3].kill()
+        askers.append(begun(seed))
+    time.sleep(1.0)
+    for asker in askers:
+        asker.kill()
+        asker.wait()
+    sent.close()
+    lines = [line.split() for line in (tmp_path / "sent").read_text().splitlines()]
+    rows = sorted((float(at), int(weight)) for at, weight in lines)
+    heaviest = max(sum(weight for other, weight in rows if at <= other < at + 0.3) for at, _ in rows)
+    assert 40 < heaviest <= 60
+    assert sum(weight for _, weight in rows) > 200
+
+
 def filled(path: Path, weight: int = 40) -> None:
     store = SharedState(path, RULE)
     RULE.answered(store.lock(), 1, weight, time.monotonic())
