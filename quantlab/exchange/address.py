@@ -88,6 +88,9 @@ class _OnlyThis:
             return "it is another address"
         return header_fault(url, headers, HEADERS)
 
+    def frame(self, raw: bytes) -> bytes:
+        raise Refused(f"stream frame refused: there is no stream here. {self.creed}")
+
 
 def _checked(url: str) -> URL:
     try:

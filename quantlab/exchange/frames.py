@@ -25,7 +25,7 @@ def guarded_web_socket(rules: Rules, log: EgressLog) -> type[aiohttp.ClientWebSo
 
 
 def _checked_writer(writer: Any, rules: Rules, log: EgressLog, url: URL) -> Any:
-    """`writer` behind the frame rules of its session. It lives in the closure, so that no attribute leads around the check."""
+    """`writer` behind the frame rules of its session, in the closure: no attribute leads around the check."""
 
     class Writer:
         async def send_frame(self, message: bytes, opcode: int, compress: int | None = None) -> None:

@@ -45,6 +45,8 @@ HEADERS = frozenset({"host", "accept", "accept-encoding", "user-agent"})
 UPGRADE_HEADERS = HEADERS | {"connection", "upgrade", "sec-websocket-version", "sec-websocket-key"}
 
 STREAM_COMMANDS = frozenset({"SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS"})
+#: Subscribes to an account's own events: no market data, so on no list but that of orders, and no order either.
+SUBSCRIBE_ACCOUNT = "userDataStream.subscribe.signature"
 #: Market streams carry an "@"; a listen key (the account's own stream) never does.
 _STREAM = re.compile(
     r"\w{2,30}@(bookTicker|trade|aggTrade|avgPrice|ticker|miniTicker|ticker_(1h|4h|1d)"
@@ -79,6 +81,10 @@ class Rules(Protocol):
         """Why this request may not leave, or None."""
         ...
 
+    def frame(self, raw: bytes) -> bytes:
+        """A stream's text frame as it may be written, encoded anew from what was checked. Raises Refused."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Origins:
@@ -102,6 +108,9 @@ class Origins:
 
     def fault(self, method: str, url: URL, headers: Mapping[str, str]) -> str | None:
         return request_fault(self, method, url, headers)
+
+    def frame(self, raw: bytes) -> bytes:
+        return checked_frame(raw)
 
 
 def request_fault(origins: Origins, method: str, url: URL, headers: Mapping[str, str]) -> str | None:
@@ -171,7 +180,7 @@ def checked_frame(frame: bytes) -> bytes:
 def looks_like_order(method: str, path: str) -> bool:
     """Whether something that went out could have moved money. Independent of the allow-list, so that the two can
     disagree."""
-    return method not in {"GET", *STREAM_COMMANDS} or _ORDER_WORDS.search(path) is not None
+    return method not in {"GET", SUBSCRIBE_ACCOUNT, *STREAM_COMMANDS} or _ORDER_WORDS.search(path) is not None
 
 
 def _may_ask(origins: Origins, path: str) -> bool:

@@ -14,6 +14,7 @@ from yarl import URL
 
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.rules import HEADERS, header_fault, is_at
+from quantlab.model.errors import Refused
 
 RESTRICTIONS = "/sapi/v1/account/apiRestrictions"
 ACCOUNT = "/api/v3/account"
@@ -84,6 +85,9 @@ class SignedReads:
         if signed and not any(name.lower() == KEY_HEADER.lower() and value for name, value in headers.items()):
             return f"header {KEY_HEADER} is missing"
         return None
+
+    def frame(self, raw: bytes) -> bytes:
+        raise Refused(f"stream frame refused: there is no stream here. {self.creed}")
 
 
 def _query_fault(path: str, query: str) -> str | None:
