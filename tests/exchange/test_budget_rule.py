@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quantlab.exchange.line import Priority
 from quantlab.exchange.window import WINDOW_S, Process, State, Stop, WeightRule
+from quantlab.venue.limits import WeightLimit
 
 from .budget_machine import Machine, Sent, most_in_any_window, play
 
@@ -199,17 +200,16 @@ def test_what_is_under_way_may_be_ours() -> None:
 def test_none_of_ours_is_taken_for_others_and_most_of_others_is_seen(
     steps: list[tuple[bool, int, float, float]], offset: float
 ) -> None:
-    """Against a counter by the wall clock's minute, as the exchange has it."""
-    state, now, counted, theirs, between = State(), 1000.0, Counter[int](), Counter[int](), Counter[int]()
+    """Against the venue's counter, which goes by the minute of its wall clock as the exchange's does."""
+    state, now, theirs, between = State(), 1000.0, Counter[int](), Counter[int]()
+    venue = WeightLimit(6000, wall=lambda: now + offset)
     for number, (is_ours, weight, pause, trip) in enumerate(steps):
         now += pause
-        minute = int((now + offset) // 60)
-        counted[minute] += weight
+        minute, used = int((now + offset) // 60), venue.take(weight)
         if not is_ours:
             theirs[minute] += weight
             continue
         RULE.take(state, number, weight, now)
-        used = counted[minute]
         now += trip
         RULE.answered(state, number, weight, now)
         RULE.told_used(state, used, now, date_ms=int(now + offset) * 1000, trip_s=trip, weight=weight)
