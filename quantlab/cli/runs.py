@@ -56,7 +56,7 @@ def _keys(chosen: Settings) -> Any:
     return keys_of_run(chosen, say)
 
 
-def _preflight(chosen: Settings, fleet_sha256: str, watch: Any) -> dict[str, Any] | None:
+def preflight_of(chosen: Settings, fleet_sha256: str | None, watch: Any) -> dict[str, Any] | None:
     """What the security checklist says before a run. A replay without keys has nothing to check: None."""
     if chosen.market == "replay" and watch is None:
         return None
@@ -109,9 +109,10 @@ def run_here(options: RunOptions) -> dict[str, Any]:
     return summary | {"folder": str(folder)}
 
 
-def run_engine(options: RunOptions) -> dict[str, Any]:
+def run_engine(options: RunOptions, preflight: dict[str, Any] | None = None) -> dict[str, Any]:
     """The engine, in this process; `run_id` and `reports` are given. Nothing in the process connects anywhere but
-    through the door (`wall`), from before the fleet's file is read. In a sealed process nobody looks after keys."""
+    through the door (`wall`), from before the fleet's file is read. A sealed one has nothing to do with keys: what the
+    checklist said (`preflight`) is handed in."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # small frames: a second thread costs the venue its core
     from quantlab.cli.progress import Progress
     from quantlab.exchange import wall
@@ -123,9 +124,11 @@ def run_engine(options: RunOptions) -> dict[str, Any]:
     wall.stand()
     chosen = settings()
     fleet = load_fleet(options.fleet)
-    watch = None if options.sealed else _keys(chosen)
-    chosen = settings()  # a pair may have left .env just now
-    checked = _preflight(chosen, fleet.sha256, watch)
+    watch = None
+    if not options.sealed:
+        watch = _keys(chosen)
+        chosen = settings()  # a pair may have left .env just now
+        preflight = preflight_of(chosen, fleet.sha256, watch)
     with ExitStack() as stack:
         chosen = stack.enter_context(venue_for(chosen, options))
         progress = stack.enter_context(Progress(options.run_id, quiet=options.quiet))
@@ -139,7 +142,7 @@ def run_engine(options: RunOptions) -> dict[str, Any]:
             record=options.record,
             on_progress=progress.show,
             watch=watch,
-            preflight=checked,
+            preflight=preflight,
         )
         return _loop_run(Session(plan).run())
 

@@ -1,8 +1,9 @@
 """`quantlab run --sealed`: who starts whom, and which of them is behind the seal.
 
-The process that was asked to run starts what needs the network or the outside, and waits: a replay's venue, the gate to
-the exchange, at the end the report. It loads no strategy. The engine is its child, sealed before it reads the fleet's
-file, with everything that the engine starts. No client with a key runs in it, so keys are not watched meanwhile.
+The process that was asked to run goes through the security checklist, starts what needs the network or the outside, and
+waits: a replay's venue, the gate to the exchange, at the end the report. It loads no strategy. The engine is its child,
+sealed before it reads the fleet's file, with everything that the engine starts. No client with a key runs in it, so
+keys are not watched meanwhile.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import msgspec
 from yarl import URL
 
-from quantlab.cli.runs import RunOptions, run_engine, say, venue_for
+from quantlab.cli.runs import RunOptions, preflight_of, run_engine, say, venue_for
 from quantlab.environment import scrubbed
 from quantlab.exchange import DoorConfig
 from quantlab.exchange.gate import Gate
@@ -45,11 +46,12 @@ def run_sealed(options: RunOptions, chosen: Settings) -> dict[str, Any]:
     if holds_keys(chosen.home, chosen.market):
         say("sealed: no client with a key runs in this process, so the keys of this market are not watched meanwhile")
     assert options.run_id is not None and options.reports is not None
+    preflight = preflight_of(chosen, None, None)
     with ExitStack() as stack:
         replay = stack.enter_context(venue_for(chosen, options))
         config = DoorConfig.for_settings(replay)
         gate = stack.enter_context(Gate((URL(config.rest_url), URL(config.stream_url))))
-        code = _wait_for(_command(options, gate.descriptor), _environment(replay), gate.descriptor)
+        code = _wait_for(_command(options, gate.descriptor), _environment(replay), gate.descriptor, preflight)
     if code == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if code != 0:
@@ -59,9 +61,10 @@ def run_sealed(options: RunOptions, chosen: Settings) -> dict[str, Any]:
 
 
 def run_behind_seal(options: RunOptions, descriptor: int) -> None:
-    """The child's side: seal, then run. Its summary is the file."""
+    """The child's side: seal, then run. What the checklist said comes by standard input; the summary is the file."""
+    preflight = msgspec.json.decode(sys.stdin.buffer.read())
     seal(descriptor)
-    run_engine(options)
+    run_engine(options, preflight)
 
 
 def _command(options: RunOptions, descriptor: int) -> list[str]:
@@ -79,13 +82,17 @@ def _environment(chosen: Settings) -> dict[str, str]:
     return environment | ({"QUANTLAB_VENUE_URL": chosen.venue_url} if chosen.venue_url else {})
 
 
-def _wait_for(command: list[str], environment: dict[str, str], descriptor: int) -> int:
+def _wait_for(command: list[str], environment: dict[str, str], descriptor: int, preflight: Any) -> int:
     """Run the child to its end; what asks this process to stop asks the child instead, once."""
     try:
-        process = subprocess.Popen(command, env=environment, pass_fds=(descriptor,), start_new_session=True)
+        process = subprocess.Popen(
+            command, env=environment, pass_fds=(descriptor,), stdin=subprocess.PIPE, start_new_session=True
+        )
     except OSError as error:
         raise QuantlabError(f"the sealed process did not start: {error.strerror}") from error
     with process, _forwarding(process):
+        with suppress(BrokenPipeError):  # it ended already, and said why
+            process.communicate(msgspec.json.encode(preflight))
         return process.wait()
 
 
