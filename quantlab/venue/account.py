@@ -166,7 +166,7 @@ class Account:
         return {
             "balances": self._rows(),
             "orders": [order.row for order in self.orders.all],
-            "trades": self.orders.trades,
+            "trades": list(self.orders.trades),
         }
 
     def _information(self, params: Params) -> dict[str, Any]:

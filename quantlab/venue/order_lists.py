@@ -71,17 +71,15 @@ class OrderLists:
         self._check(above, below, client_id)
         quantities = [self._orders.admit(leg) for leg in (above, below)]
         self._count.take(2)
+        for leg, quantity in zip((above, below), quantities, strict=True):
+            self._orders.check(leg, quantity)
+        if above.client_id and above.client_id == below.client_id:
+            raise errors.rejected_order("Duplicate order sent.")
         shared = max(need_of(leg, quantity) for leg, quantity in zip((above, below), quantities, strict=True))
         number = len(self._lists) + 1
-        legs: list[Order] = []
+        legs = [self._orders.accept(above, quantities[0], number, shared)]
+        legs.append(self._orders.accept(below, quantities[1], number, Decimal(0)))
         self._orders.lists[number] = legs
-        try:
-            legs.append(self._orders.accept(above, quantities[0], number, shared))
-            legs.append(self._orders.accept(below, quantities[1], number, Decimal(0)))
-        except VenueError:
-            for leg in tuple(legs):
-                self._orders.cancel(leg)
-            raise
         made = OrderList(number, client_id or f"venuelist{number}", above.symbol, self._market.now_ms, legs)
         self._lists.append(made)
         self._stream.list_status(made.row)

@@ -74,8 +74,8 @@ class Orders:
 
     def accept(self, request: Request, quantity: Decimal, list_id: int = -1, lock: Decimal | None = None) -> Order:
         """Enter an admitted order. `lock` is what its list lets it lock; None its own need. Raises VenueError -2010."""
+        self.check(request, quantity)
         levels = self._far_side(request)
-        self._check_engine(request, quantity, levels)
         now_ms, number = self._market.now_ms, len(self.all) + 1
         name = request.client_id or f"venue{number}"
         order = Order(request, number, name, list_id, quantity, now_ms, updated_ms=now_ms)
@@ -89,6 +89,22 @@ class Orders:
         if order.is_working:
             self._take(order, levels)
         return order
+
+    def check(self, request: Request, quantity: Decimal) -> None:
+        """Raise VenueError -2010 for what the matching engine rejects, but for funds that a resting order lacks."""
+        if request.client_id and any(order.client_id == request.client_id for order in self._open.values()):
+            raise errors.rejected_order("Duplicate order sent.")
+        side, rules, levels = request.side, self.rules[request.symbol], self._far_side(request)
+        if request.is_stop:
+            if matching.is_triggered(request.type, side, request.stop_price, self.last_price(request.symbol)):
+                raise errors.rejected_order("Order would trigger immediately.")
+        elif request.type == "LIMIT_MAKER" and levels and matching.crosses(side, request.price, levels[0][0]):
+            raise errors.rejected_order("Order would immediately match and take.")
+        elif request.type == "MARKET":
+            cost = max(matching.value_of(matching.walk(side, quantity, levels)), request.quote_quantity)
+            asset, needed = (rules.quote, cost) if request.buys else (rules.base, quantity)
+            if needed > self._balances.free(asset):
+                raise errors.insufficient_balance()
 
     def cancel(self, order: Order, client_id: str = "") -> Row:
         """Cancel an open order, and with it the list that it is part of; returns Binance's answer."""
@@ -119,22 +135,6 @@ class Orders:
         return self._last_trade(symbol)[1]
 
     # How orders meet the market
-
-    def _check_engine(self, request: Request, quantity: Decimal, levels: list[matching.Level]) -> None:
-        """Raise VenueError -2010 for what the matching engine rejects."""
-        if request.client_id and any(order.client_id == request.client_id for order in self._open.values()):
-            raise errors.rejected_order("Duplicate order sent.")
-        side, rules = request.side, self.rules[request.symbol]
-        if request.is_stop:
-            if matching.is_triggered(request.type, side, request.stop_price, self.last_price(request.symbol)):
-                raise errors.rejected_order("Order would trigger immediately.")
-        elif request.type == "LIMIT_MAKER" and levels and matching.crosses(side, request.price, levels[0][0]):
-            raise errors.rejected_order("Order would immediately match and take.")
-        elif request.type == "MARKET":
-            cost = max(matching.value_of(matching.walk(side, quantity, levels)), request.quote_quantity)
-            asset, needed = (rules.quote, cost) if request.buys else (rules.base, quantity)
-            if needed > self._balances.free(asset):
-                raise errors.insufficient_balance()
 
     def _take(self, order: Order, levels: list[matching.Level]) -> None:
         """Fill a working order from the book; what is left rests, or expires where it must not rest."""
