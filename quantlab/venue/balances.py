@@ -36,6 +36,8 @@ class Balances:
         """Put `amount` to what is free; below zero it is taken away, which raises VenueError -2010 where it lacks."""
         if self.free(asset) + amount < 0:
             raise errors.insufficient_balance()
+        if not amount:
+            return
         self._free[asset] += amount
         self.changed[asset] = None
 
