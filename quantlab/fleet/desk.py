@@ -6,6 +6,7 @@ The desk never reads a clock: each call says at which engine time it happens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from quantlab.fleet.bot import Bot
@@ -40,6 +41,8 @@ class Desk:
     ) -> None:
         self.bots = bots
         self.paused = False
+        #: Since when (engine time) each symbol is stale whose book is not whole.
+        self.stale_since_ms: Mapping[str, int] = {}
         self._instruments = instruments
         self._books = books
         self._journal = journal
@@ -207,11 +210,17 @@ class Desk:
             bot.note = _PAUSED
             return False
         if not self._books[bot.spec.symbol].in_sync:
-            bot.note = _STALE
+            bot.note = self._stale_note(bot.spec.symbol)
             return False
-        if bot.note in (_PAUSED, _STALE):
+        if bot.note == _PAUSED or bot.note.startswith(_STALE):
             bot.note = ""
         return True
+
+    def _stale_note(self, symbol: str) -> str:
+        since_ms = self.stale_since_ms.get(symbol)
+        if not since_ms:
+            return _STALE
+        return f"{_STALE} since {datetime.fromtimestamp(since_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def touch(self, bot: Bot) -> tuple[Decimal, Decimal]:
         """Best bid and ask; where a side is empty, the last known prices stay in force."""

@@ -6,15 +6,16 @@ maximum of the exchange's stamps. Nothing here knows a socket, a disk or a clock
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from quantlab.fleet.backfill import RETRY_MS, Backfill
 from quantlab.fleet.bot import Bot
 from quantlab.fleet.desk import Desk
+from quantlab.fleet.freshness import LOOK_MS, Freshness
 from quantlab.fleet.group import Group
 from quantlab.fleet.quoter import Quoter
 from quantlab.market import Book, CandleSeries, FrameDecoder, decode_depth, decode_klines
@@ -32,13 +33,11 @@ from quantlab.model import (
 from quantlab.model.timeframe import MINUTE_MS, timeframe_ms
 from quantlab.paper import PaperBroker
 
-#: Levels asked for when a book is built: weight 5, and a bot of this fleet's size never walks past them.
-SNAPSHOT_LIMIT = 100
-#: After a snapshot that failed or came too old, the next is asked for no sooner (engine time).
-SNAPSHOT_RETRY_MS = 1_000
 #: After a frame that could not be read: a changed tick size lasts, and each snapshot costs weight.
 MALFORMED_RETRY_MS = 60_000
-KLINES_LIMIT = 1_000
+
+
+_GAP = "gap in the depth stream"
 
 
 class Recorder(Protocol):
@@ -77,15 +76,15 @@ class Engine:
         self.unsettled = False
         self.instruments = instruments
         self._journal = journal
-        self._rest = rest
         self._recorder = recorder
         self._length_ms = length_ms
         self._decode = FrameDecoder(instruments).decode
-        self._next_minute_ms = 0
+        self._look_ms = self._next_minute_ms = 0
         self._remembered_ms = 0
-        self._retry_ms: dict[str, int] = {}
-        self._warm = False
-        self._stale: set[str] = set()
+        #: The newest trade of each symbol: on a bad line one may come twice.
+        self._trade_ids: dict[str, int] = {}
+        self._fresh = Freshness(self.books, journal)
+        self.desk.stale_since_ms = self._fresh.since_ms
         self._groups: dict[tuple[str, str], Group] = {}
         self._quoters: dict[str, list[Bot]] = defaultdict(list)
         keep: dict[tuple[str, str], int] = defaultdict(int)
@@ -102,6 +101,7 @@ class Engine:
                 tick_size = instruments[symbol].tick_size
                 self._groups[key] = Group(CandleSeries(symbol, timeframe, tick_size, keep[key] + 1))
             self._groups[key].add(bot)
+        self._backfill = Backfill(rest, self._groups, self.books) if rest is not None else None
 
     @property
     def until_ms(self) -> int | None:
@@ -138,8 +138,11 @@ class Engine:
             self.events += 1
             if event.time_ms > self.now_ms:
                 self._advance(event.time_ms)
-            if event.symbol in self.broker.resting:
-                self.broker.on_trade(event)
+            symbol = event.symbol
+            if event.trade_id > self._trade_ids.get(symbol, -1):
+                self._trade_ids[symbol] = event.trade_id
+                if symbol in self.broker.resting:
+                    self.broker.on_trade(event)
         elif type(event) is DepthUpdate:
             self.events += 1
             if event.time_ms > self.now_ms:
@@ -150,22 +153,26 @@ class Engine:
             self._on_candle(event)
 
     def mark(self, kind: str, detail: str) -> None:
-        """The connection's state changed."""
+        """The connection's state changed. After a "handover" nothing is missing: it is only written down."""
         if self._recorder is not None:
             self._recorder.entry("mark", kind, detail.encode())
         self._journal.event(self.now_ms, kind, None, {"detail": detail})
         if kind in ("disconnected", "silent"):
+            self._fresh.lost(self.now_ms)
             for book in self.books.values():
                 book.reset()
         elif kind in ("connected", "reconnected"):
-            self._warm = False
+            self._trade_ids.clear()
+            self._look_ms = 0
             for group in self._groups.values():
                 group.owed = True
-            self._retry_ms.clear()
-            self.unsettled = self._rest is not None
+            if self._backfill is not None:
+                self._backfill.begin()
+                self.unsettled = True
 
     def answer(self, name: str, payload: bytes) -> None:
-        """Consume one REST answer: "klines:SYMBOL:TIMEFRAME", "depth:SYMBOL", or "none:…" for one that failed."""
+        """Consume one REST answer: "klines:SYMBOL:TIMEFRAME", "depth:SYMBOL", "none:…" for one that failed, or
+        "whole:SYMBOL:TIMEFRAME" after the last page of a history."""
         if self._recorder is not None:
             self._recorder.entry("answer", name, payload)
         kind, _, rest = name.partition(":")
@@ -174,10 +181,13 @@ class Engine:
                 if self.books[rest].snapshot(decode_depth(payload, self.instruments[rest])):
                     self._note_sync(rest)
                 else:
-                    self._retry_ms[rest] = self.now_ms + SNAPSHOT_RETRY_MS
+                    self._hold_off(rest, RETRY_MS)
             elif kind == "klines":
                 symbol, _, timeframe = rest.partition(":")
                 self._extend(self._groups[symbol, timeframe], decode_klines(payload, symbol, timeframe))
+            elif kind == "whole":
+                symbol, _, timeframe = rest.partition(":")
+                self._take_waiting(self._groups[symbol, timeframe])
             elif kind == "none":
                 self._go_without(rest, payload.decode())
         except MalformedMessage as error:
@@ -186,35 +196,19 @@ class Engine:
     def _go_without(self, asked: str, error: str) -> None:
         """An answer failed: a book's is asked for again after a while, a history's at the next minute."""
         what, _, symbol = asked.partition(":")
-        if what == "klines":
-            self._warm = False
-        else:
-            self._retry_ms[symbol] = self.now_ms + SNAPSHOT_RETRY_MS
+        if what != "klines":
+            self._hold_off(symbol, RETRY_MS)
+        elif self._backfill is not None:
+            self._backfill.warm = False
         self._journal.event(self.now_ms, "answer missing", None, {"asked": asked, "error": error[:300]})
 
     async def settle(self) -> None:
-        """Ask for the candles and books that are missing, and consume the answers in a fixed order."""
-        assert self._rest is not None
-        asked: list[tuple[str, Any]] = []
-        if not self._warm:
-            owed = ((key, group) for key, group in self._groups.items() if group.owed)
-            asked += [(f"klines:{s}:{t}", self._history(s, t, group)) for (s, t), group in owed]
-            self._warm = True
-        asked += [
-            (f"depth:{symbol}", self._rest.depth(symbol, SNAPSHOT_LIMIT))
-            for symbol, book in self.books.items()
-            if not book.in_sync and self._retry_ms.get(symbol, 0) <= self.now_ms
-        ]
+        """Ask for the candles and books that are missing, those that bots hold something in first, and consume the
+        answers in the order in which they were asked for."""
+        assert self._backfill is not None
         self.unsettled = False
-        results = await asyncio.gather(*(coroutine for _, coroutine in asked), return_exceptions=True)
-        for (name, _), result in zip(asked, results, strict=True):
-            if isinstance(result, QuantlabError):
-                self.answer(f"none:{name}", str(result).encode())
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                for payload in [result] if isinstance(result, bytes) else result:
-                    self.answer(name, payload)
+        held = {bot.spec.symbol for bot in self.bots if not self.desk.is_flat(bot)}
+        await self._backfill.fetch(self.now_ms, held.union(self.broker.resting), self.answer)
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Consume a command: "pause", "resume", "kill" (all bots, or the one named by `bot`)."""
@@ -251,6 +245,12 @@ class Engine:
         if broker.next_due_ms <= to_ms:
             broker.advance(to_ms)
         broker.now_ms = to_ms
+        if to_ms >= self._look_ms:
+            self._look(to_ms)
+        self.now_ms = to_ms
+
+    def _look(self, to_ms: int) -> None:
+        """What is rare: minutes end, and books are looked at that stand still."""
         if to_ms >= self._next_minute_ms:
             if self._next_minute_ms:
                 self._close_minute(self._next_minute_ms)
@@ -258,7 +258,9 @@ class Engine:
             self._next_minute_ms = to_ms - to_ms % MINUTE_MS + MINUTE_MS
             if self.until_ms is not None and to_ms >= self.until_ms:
                 self.over = True
-        self.now_ms = to_ms
+        self._look_ms = to_ms - to_ms % LOOK_MS + LOOK_MS
+        for symbol in self._fresh.look(to_ms):
+            self.books[symbol].reset()  # its next event asks for a snapshot
 
     def resume_at(self, time_ms: int) -> None:
         """Take engine time up where a run left it: what is older is no news."""
@@ -266,7 +268,7 @@ class Engine:
 
     def _close_minute(self, minute_ms: int) -> None:
         """A minute of engine time ended: apply loss limits, remember, and ask again for what failed."""
-        if not self._warm and self._rest is not None:
+        if self._backfill is not None and not self._backfill.warm:
             self.unsettled = True
         for bot in self.bots:
             self.desk.check_limits(bot, minute_ms)
@@ -301,17 +303,16 @@ class Engine:
         book = self.books[symbol]
         book.apply(update)
         if book.in_sync:
-            if symbol in self._stale:
+            if symbol in self._fresh.since_ms:
                 self._note_sync(symbol)
             if symbol in self.broker.resting:
                 self.broker.on_book(symbol)
             if symbol in self._quoters:
                 self._ask_quoters(symbol)
             return
-        if symbol not in self._stale and self._warm:
-            self._stale.add(symbol)
-            self._journal.event(self.now_ms, "stale", None, {"symbol": symbol, "cause": "gap in the depth stream"})
-        if self._rest is not None and self._retry_ms.get(symbol, 0) <= self.now_ms:
+        if self._backfill is None or self._backfill.warm:
+            self._fresh.stale(symbol, self.now_ms, _GAP)
+        if self._backfill is not None and self._backfill.may_ask(symbol, self.now_ms):
             self.unsettled = True
 
     def _on_malformed(self, raw: bytes, error: MalformedMessage) -> None:
@@ -321,18 +322,19 @@ class Engine:
         if book is None:
             return
         book.reset()
-        self._retry_ms[symbol] = self.now_ms + MALFORMED_RETRY_MS
-        if symbol not in self._stale:
-            self._stale.add(symbol)
-            self._journal.event(self.now_ms, "stale", None, {"symbol": symbol, "cause": str(error)[:300]})
+        self._hold_off(symbol, MALFORMED_RETRY_MS)
+        self._fresh.stale(symbol, self.now_ms, str(error))
 
     def _note_sync(self, symbol: str) -> None:
         """The book of `symbol` is whole: what waited for it goes on."""
-        if symbol in self._stale:
-            self._stale.discard(symbol)
-            self._journal.event(self.now_ms, "in sync", None, {"symbol": symbol})
+        self._fresh.whole(symbol, self.now_ms)
         self.broker.on_book(symbol)
         self.desk.book_whole(symbol, self.now_ms)
+
+    def _hold_off(self, symbol: str, pause_ms: int) -> None:
+        """The book of `symbol` is not asked for again so soon."""
+        if self._backfill is not None:
+            self._backfill.hold_off(symbol, self.now_ms + pause_ms)
 
     def _ask_quoters(self, symbol: str) -> None:
         for bot in self._quoters[symbol]:
@@ -341,20 +343,54 @@ class Engine:
 
     def _on_candle(self, candle: Candle) -> None:
         group = self._groups.get((candle.symbol, candle.timeframe))
-        if group is None or group.owed:
+        if group is None:
             return
+        if group.owed:
+            if candle.closed:
+                group.waiting.append(candle)
+            return
+        if group.waiting:
+            self._take_waiting(group)
+        if candle.closed and group.misses_before(candle):
+            self._owe(group, candle)
+            return
+        if self._append(group, candle):
+            self._evaluate(group)
+
+    def _append(self, group: Group, candle: Candle) -> bool:
+        """True when `candle` is closed and new. One that was only told by an answer is closed by its successor."""
         if (held := group.tentative) is not None:
             if held.open_time_ms < candle.open_time_ms:
                 group.series.append(held)
             group.tentative = None
         if not candle.closed:
-            return
+            return False
         close_ms = candle.open_time_ms + timeframe_ms(candle.timeframe)
         if close_ms > self.now_ms:
             self._advance(close_ms)
-        if group.series.append(candle):
-            for bot, exposure in group.evaluate():
-                self.desk.want_exposure(bot, exposure, self.now_ms)
+        return group.series.append(candle)
+
+    def _evaluate(self, group: Group) -> None:
+        for bot, exposure in group.evaluate():
+            self.desk.want_exposure(bot, exposure, self.now_ms)
+
+    def _owe(self, group: Group, candle: Candle) -> None:
+        """The stream left candles out before `candle`: it waits until they were asked for."""
+        group.owed = True
+        group.waiting.append(candle)
+        detail = {"symbol": candle.symbol, "timeframe": candle.timeframe, "before_ms": candle.open_time_ms}
+        self._journal.event(self.now_ms, "candles missing", None, detail)
+        if self._backfill is not None:
+            self._backfill.warm = False
+            self.unsettled = True
+
+    def _take_waiting(self, group: Group) -> None:
+        """Take what the stream closed while a history was on its way. Bots act on the newest close only."""
+        waiting, group.waiting = group.waiting, []
+        for candle in waiting:
+            self._append(group, candle)
+        if waiting and group.series.last_open_time_ms == waiting[-1].open_time_ms:
+            self._evaluate(group)
 
     def _extend(self, group: Group, candles: Sequence[Candle]) -> None:
         """Take in a page of history. Its last row may still be forming: it waits for the stream to tell."""
@@ -366,31 +402,3 @@ class Engine:
         for candle in candles[:-1]:
             group.series.append(candle)
         group.tentative = candles[-1]
-
-    async def _history(self, symbol: str, timeframe: str, group: Group) -> list[bytes]:
-        """Pages of klines, oldest first: enough for the group's lookback, or since its last candle."""
-        assert self._rest is not None
-        wanted = max(bot.strategy.lookback for bot in group.bots) + 2
-        pages: list[bytes] = []
-        if group.series.last_open_time_ms is not None:
-            start_ms, full = group.series.last_open_time_ms + timeframe_ms(timeframe), True
-            while full:
-                page = await self._rest.klines(symbol, timeframe, start_ms=start_ms, limit=KLINES_LIMIT)
-                rows = decode_klines(page, symbol, timeframe)
-                pages.append(page)
-                full = len(rows) == KLINES_LIMIT
-                start_ms = rows[-1].open_time_ms + timeframe_ms(timeframe) if rows else start_ms
-            return pages
-        end_ms: int | None = None
-        while wanted > 0:
-            limit = min(wanted, KLINES_LIMIT)
-            page = await self._rest.klines(symbol, timeframe, end_ms=end_ms, limit=limit)
-            rows = decode_klines(page, symbol, timeframe)
-            if not rows:
-                break
-            pages.insert(0, page)
-            wanted -= len(rows)
-            end_ms = rows[0].open_time_ms - 1
-            if len(rows) < limit:
-                break
-        return pages

@@ -6,7 +6,7 @@ import polars as pl
 
 from quantlab.fleet.bot import Bot
 from quantlab.market import CandleSeries
-from quantlab.model import Candle
+from quantlab.model import Candle, timeframe_ms
 
 
 class Group:
@@ -20,6 +20,13 @@ class Group:
         self.tentative: Candle | None = None
         #: True while candles before the stream's are missing: nothing is appended then, or the hole would stay.
         self.owed = True
+        #: Candles that the stream closed while others before them are owed.
+        self.waiting: list[Candle] = []
+
+    def misses_before(self, candle: Candle) -> bool:
+        """Whether candles between the newest one held and `candle` never came."""
+        last_ms = self.series.last_open_time_ms if self.tentative is None else self.tentative.open_time_ms
+        return last_ms is not None and candle.open_time_ms > last_ms + timeframe_ms(candle.timeframe)
 
     def add(self, bot: Bot) -> None:
         self.bots.append(bot)

@@ -1,0 +1,132 @@
+"""What the stream cannot give, asked for by REST: the candles before and between, and the books' snapshots.
+
+By need, and not all at once: the books of symbols in which bots hold something come first, then candles, then the
+other books; a few requests are in flight, and what is more than a batch waits for the next. Answers are consumed in the
+order in which they were asked for, so that the input log is the same from run to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
+
+from quantlab.fleet.group import Group
+from quantlab.market import Book, decode_klines
+from quantlab.model import CandleSource, QuantlabError
+from quantlab.model.timeframe import timeframe_ms
+
+#: Levels asked for when a book is built: weight 5, and a bot of this fleet's size never walks past them.
+SNAPSHOT_LIMIT = 100
+#: Books asked for in one go: weight 80 of a minute's 1,200. The next batch follows after `BATCH_MS` of engine time.
+BATCH = 16
+BATCH_MS = 1_000
+#: After a snapshot that failed or came too old, the next is asked for no sooner (engine time).
+RETRY_MS = 1_000
+KLINES_LIMIT = 1_000
+_IN_FLIGHT = 4
+
+GroupKey = tuple[str, str]
+
+
+class Backfill:
+    """Asks `rest` for what `groups` and `books` miss."""
+
+    def __init__(self, rest: CandleSource, groups: Mapping[GroupKey, Group], books: Mapping[str, Book]) -> None:
+        self._rest = rest
+        self._groups = groups
+        self._books = books
+        #: False while candles are owed that were not asked for.
+        self.warm = False
+        self._not_before_ms: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """A connection stands: candles are owed, and no book has to wait."""
+        self.warm = False
+        self._not_before_ms.clear()
+
+    def may_ask(self, symbol: str, now_ms: int) -> bool:
+        """Whether the book of `symbol` may be asked for now."""
+        return self._not_before_ms.get(symbol, 0) <= now_ms
+
+    def hold_off(self, symbol: str, until_ms: int) -> None:
+        """The book of `symbol` is not asked for before `until_ms`."""
+        self._not_before_ms[symbol] = until_ms
+
+    async def fetch(self, now_ms: int, urgent: Collection[str], answer: Callable[[str, bytes], None]) -> None:
+        """Ask for what is missing now, and hand each answer to `answer` by its name in the input log."""
+        few = asyncio.Semaphore(_IN_FLIGHT)
+
+        async def in_turn(asking: Callable[[], Awaitable[Any]]) -> Any:
+            async with few:
+                return await asking()
+
+        tasks = [(name, asyncio.create_task(in_turn(asking))) for name, asking in self._due(now_ms, urgent)]
+        try:
+            for name, task in tasks:
+                try:
+                    found = await task
+                except QuantlabError as error:
+                    answer(f"none:{name}", str(error).encode())
+                    continue
+                for payload in [found] if isinstance(found, bytes) else found:
+                    answer(name, payload)
+                self._whole(name, answer)
+        finally:
+            for _, task in tasks:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
+
+    def _due(self, now_ms: int, urgent: Collection[str]) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
+        books = [s for s, book in self._books.items() if not book.in_sync and self.may_ask(s, now_ms)]
+        first = [symbol for symbol in books if symbol in urgent]
+        later = [symbol for symbol in books if symbol not in urgent]
+        asked = [self._book(symbol) for symbol in first[:BATCH]]
+        if not self.warm:
+            self.warm = True
+            asked += [self._candles(key, group) for key, group in self._groups.items() if group.owed]
+        asked += [self._book(symbol) for symbol in later[: max(0, BATCH - len(first))]]
+        for symbol in (first + later)[BATCH:]:
+            self.hold_off(symbol, now_ms + BATCH_MS)
+        return asked
+
+    def _book(self, symbol: str) -> tuple[str, Callable[[], Awaitable[Any]]]:
+        return f"depth:{symbol}", lambda: self._rest.depth(symbol, SNAPSHOT_LIMIT)
+
+    def _candles(self, key: GroupKey, group: Group) -> tuple[str, Callable[[], Awaitable[Any]]]:
+        symbol, timeframe = key
+        return f"klines:{symbol}:{timeframe}", lambda: self._history(symbol, timeframe, group)
+
+    def _whole(self, name: str, answer: Callable[[str, bytes], None]) -> None:
+        """The last page of a history is here: candles that the stream closed meanwhile may follow."""
+        kind, _, rest = name.partition(":")
+        symbol, _, timeframe = rest.partition(":")
+        if kind == "klines" and self._groups[symbol, timeframe].waiting:
+            answer(f"whole:{rest}", b"")
+
+    async def _history(self, symbol: str, timeframe: str, group: Group) -> list[bytes]:
+        """Pages of klines, oldest first: enough for the group's lookback, or since its last candle."""
+        wanted = max(bot.strategy.lookback for bot in group.bots) + 2
+        pages: list[bytes] = []
+        if group.series.last_open_time_ms is not None:
+            start_ms, full = group.series.last_open_time_ms + timeframe_ms(timeframe), True
+            while full:
+                page = await self._rest.klines(symbol, timeframe, start_ms=start_ms, limit=KLINES_LIMIT)
+                rows = decode_klines(page, symbol, timeframe)
+                pages.append(page)
+                full = len(rows) == KLINES_LIMIT
+                start_ms = rows[-1].open_time_ms + timeframe_ms(timeframe) if rows else start_ms
+            return pages
+        end_ms: int | None = None
+        while wanted > 0:
+            limit = min(wanted, KLINES_LIMIT)
+            page = await self._rest.klines(symbol, timeframe, end_ms=end_ms, limit=limit)
+            rows = decode_klines(page, symbol, timeframe)
+            if not rows:
+                break
+            pages.insert(0, page)
+            wanted -= len(rows)
+            end_ms = rows[0].open_time_ms - 1
+            if len(rows) < limit:
+                break
+        return pages
