@@ -121,10 +121,12 @@ class Recorder:
         inner_reader, inner_writer = await asyncio.open_connection(*self.venue)
 
         async def back() -> None:
-            while data := await inner_reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-            writer.close()
+            try:
+                while data := await inner_reader.read(1 << 16):
+                    writer.write(data)
+                    await writer.drain()
+            finally:
+                writer.close()
 
         answering = asyncio.create_task(back())
         try:

@@ -25,6 +25,8 @@ from .conftest import Proof
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
+#: Market seconds a second: on a real exchange the door answers no more pings than an exchange would allow.
+SPEED = 5.0
 MARKET_DATA = {"data-api.binance.vision", "data-stream.binance.vision"}
 
 
@@ -46,13 +48,13 @@ def inside(
 def test_a_fleet_on_mainnet_sends_market_data_requests_and_nothing_else(proof: Proof, tmp_path: Path) -> None:
     before = proof.network.packets()
     proof.recorder.forget()
-    with VenueChild(hours=2, seed=1, speed=60) as venue:
+    with VenueChild(hours=2, seed=1, speed=SPEED) as venue:
         url = urlsplit(venue.url)
         proof.recorder.venue = (str(url.hostname), int(url.port or 0))
         done = inside(
             proof,
             *(sys.executable, "-m", "quantlab", "run", "--fleet", str(ROOT / "notebooks" / "fleet.toml")),
-            *("--run-id", "proof", "--minutes", "30", "--foreground", "--json"),
+            *("--run-id", "proof", "--minutes", "8", "--foreground", "--json"),
             folder=tmp_path,
             extra={"QUANTLAB_ROOT": str(tmp_path)},
         )
@@ -119,3 +121,25 @@ def test_without_the_guard_they_arrive(attacks: dict[str, tuple[dict[str, Any], 
     assert len([request for request in requests if request.method != "GET"]) >= answers["endpoints"]
     assert len([request for request in requests if request.is_signed]) >= 30
     assert "order.place" in str([found for found in arrived if len(found) == 2])
+
+
+@pytest.mark.parametrize("market", ["mainnet", "testnet"])
+def test_the_first_contact_reads_and_does_nothing_else(proof: Proof, tmp_path: Path, market: str) -> None:
+    before = proof.network.packets()
+    proof.recorder.forget()
+    with VenueChild(hours=1, seed=2, speed=1) as venue:
+        url = urlsplit(venue.url)
+        proof.recorder.venue = (str(url.hostname), int(url.port or 0))
+        words = ("selftest", "--market", market, "--seconds", "20", "--json")
+        done = inside(proof, sys.executable, "-m", "quantlab", *words, folder=tmp_path, extra={"QUANTLAB_ROOT": "."})
+    proof.recorder.venue = None
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["market"] == market and found["ok"] and found["weight"] < 300
+    assert found["examination"]["quotes_compared"] > 0
+    requests = proof.recorder.requests
+    assert {request.method for request in requests} == {"GET"}
+    assert not [request for request in requests if request.is_signed or request.body]
+    packets = {name: count - before[name] for name, count in proof.network.packets().items()}
+    assert packets["dropped"] == packets["orders"] == packets["elsewhere"] == 0
+    assert bool(packets["testnet"]) is (market == "testnet")
