@@ -111,9 +111,9 @@ class Watched:
             until_ms = theirs[-1][0] if len(theirs) == _PAGE else now_ms
             ours = [row[:6] for row in rows if row[0] <= until_ms]
             self.seen.candles += len(ours)
-            if ours and ours == theirs[:-1]:
+            if ours and theirs and ours[-1][0] < theirs[-1][0]:
                 self.seen.late += 1
-                continue
+                theirs.pop()
             mine, true = Counter(ours), Counter(theirs)
             apart = {row[0] for row in (mine - true) + (true - mine)}
             for open_ms in sorted(apart - self._told[symbol, timeframe]):
