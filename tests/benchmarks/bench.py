@@ -23,6 +23,7 @@ from quantlab.model import Instrument
 from quantlab.vault import Credential, Seen, Vault
 from quantlab.vault.kdf import Parameters
 from quantlab.venue.child import VenueChild
+from tests.benchmarks import feed
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEET = ROOT / "notebooks" / "fleet.toml"
@@ -140,7 +141,7 @@ def drill() -> dict[str, Any]:
 
 
 def main() -> None:
-    rows = [decode(), unlock(), drill(), *engine()]
+    rows = [decode(), unlock(), drill(), *feed.rows(row), *engine()]
     path = ROOT / "reports" / "benchmarks.json"
     path.write_text(json.dumps(rows, indent=2) + "\n")
     for line in rows:
