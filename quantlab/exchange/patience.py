@@ -16,6 +16,11 @@ def refusal(waiter: Waiter, rule: WeightRule, state: State | None, now: float) -
         until = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(stop.until_wall_ms / 1000))
         words = f"{stop.text}; nothing is asked from this address until {until} UTC"
         return ExchangeError(words, status=stop.status, code=stop.code)
+    if state is not None and waiter.weight > (limit := rule.limit_now(state, now)):
+        return ExchangeUnreachable(
+            f"{waiter.what} costs {waiter.weight} weight, and {limit} a minute is all there is now: Binance allows no "
+            "more or has just said it was too much, or another process of quantlab runs with a lower setting"
+        )
     if now < waiter.deadline:
         return None
     if state is None:

@@ -221,3 +221,15 @@ async def test_a_whole_line_that_gives_up_is_forgotten_at_once() -> None:
     assert not any(process.rows for process in store.lock().processes.values())
     one.returned(held)
     assert await other.take(10, "b", soon(other))
+
+
+async def test_what_can_not_fit_any_more_holds_nobody_up() -> None:
+    budget = Budget(100, timeout_s=0.1, window_s=60.0)
+    full = await budget.take(100, "full", soon(budget))
+    waiting = asyncio.create_task(budget.take(50, "GET /api/v3/depth", soon(budget)))
+    await asyncio.sleep(0.01)
+    budget.allowed(40)
+    with pytest.raises(ExchangeUnreachable, match="costs 50 weight, and 40 a minute is all there is now"):
+        await waiting
+    budget.returned(full)
+    assert await budget.take(40, "a", soon(budget))

@@ -14,10 +14,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quantlab.exchange.budget import Budget
+from quantlab.exchange.shared_state import SharedState
+from quantlab.exchange.store import OwnState
 from quantlab.venue import Venue
 from quantlab.venue.child import VenueChild
 from quantlab.venue.market import open_market
@@ -41,15 +45,15 @@ def asking(count: int, starting: Asker) -> Iterator[list[subprocess.Popen[bytes]
             asker.wait()
 
 
-async def test_in_a_window_of_two_seconds() -> None:
-    """The same in short: two processes of 45 bots, 300 weight in any 2 s."""
-    limit, window_s = 300, 2.0
+async def test_in_a_window_of_one_second() -> None:
+    """The same in short: two processes of 45 bots, 300 weight in any second."""
+    limit, window_s = 300, 1.0
     async with Venue(open_market(None, seed=7, hours=0.5, symbols=list(SYMBOLS)), weight_limit=10**6) as venue:
-        starting = partial(start, "door", venue.url, 45, limit=limit, window_s=window_s, storm_s=2.5 * window_s)
+        starting = partial(start, "door", venue.url, 45, limit=limit, window_s=window_s, storm_s=1.5 * window_s)
         with asking(2, starting):
             lines: list[dict[str, Any]] = []
             async with asyncio.timeout(60):
-                while not lines or lines[-1]["wall_ms"] < lines[0]["wall_ms"] + 6500:
+                while not lines or lines[-1]["wall_ms"] < lines[0]["wall_ms"] + 3250:
                     await asyncio.sleep(0.1)
                     lines = venue.log.lines()
         use = use_of(lines, limit, window_s)
@@ -98,3 +102,22 @@ def test_ccxts_own_throttle_beside_it(processes: int, capsys: pytest.CaptureFixt
     with capsys.disabled():
         print(f"\nccxt's throttle, 45 bots, {processes} processes: {theirs}")
     assert theirs.peak > LIMIT
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kept", ["by itself", "in the file"])
+async def test_what_a_leave_costs(kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody waits: `take` and `answered` together, with a minute's answers spread over the minute."""
+    open_store = {"by itself": OwnState, "in the file": lambda rule: SharedState(tmp_path / "state", rule)}[kept]
+    budget = Budget(6000, timeout_s=30.0, open_store=open_store)
+    now = time.monotonic()
+    state = budget._locked()
+    for number in range(480):
+        state.spent.add(now + 5 + number * 0.125, 1, 0.125)
+    budget._unlock()
+    began, count = time.perf_counter(), 2000
+    for _ in range(count):
+        budget.answered(await budget.take(1, "a", now + 60.0), 5, 1_700_000_030_000)
+    with capsys.disabled():
+        print(f"\nthe state kept {kept}: {(time.perf_counter() - began) / count * 1e6:.0f} µs for take and answer")
+    budget.close()
