@@ -67,6 +67,11 @@ class Door:
         """What a replay venue plays, and how far it is. Raises ExchangeError (status 404) elsewhere."""
         return await self.rest.venue_clock()
 
+    @property
+    def log(self) -> EgressLog:
+        """What left by this door: a client beside it that writes here is counted with it."""
+        return self._log
+
     def counters(self) -> dict[str, Any]:
         """Requests asked, sent, shared, kept, their weight, refusals, and `order_requests` (0, or rule 1 is broken)."""
         return {**self._log.counters(), "peak_weight_60s": self.budget.peak_weight}

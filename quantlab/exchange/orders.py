@@ -23,7 +23,7 @@ from quantlab.exchange.armed import Armed
 from quantlab.exchange.budget import Budget, Priority
 from quantlab.exchange.clock import ExchangeClock
 from quantlab.exchange.config import address_of
-from quantlab.exchange.egress import Egress, EgressLog, unwritten
+from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.errors import failure_of_answer, failure_of_exception
 from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
 from quantlab.exchange.order_rules import ACCOUNT, COMMISSION, OPEN_ORDERS, ORDER, TRADES, OrderRules, weight_of
@@ -32,6 +32,7 @@ from quantlab.exchange.signing import RECV_WINDOW_MS, clean, signed_query
 from quantlab.exchange.taxonomy import Failure, Kind
 from quantlab.model.errors import ExchangeError, MalformedMessage, QuantlabError, Refused
 from quantlab.model.protocols import Signer
+from quantlab.redact import redact
 
 #: An order that could not leave for so long is not wanted any more: its price was decided then.
 PLACE_TOTAL_S = 10.0
@@ -49,10 +50,12 @@ Row = dict[str, Any]
 
 
 class Outcome(NamedTuple):
-    """What became of a change: the exchange's `row`, or why not. `unknown`: it may have been done, ask for it."""
+    """What became of a change: the exchange's `row`, or why not, with its own words where it gave some. `unknown`: it
+    may have been done, ask for it."""
 
     row: Row | None
     failure: Failure | None = None
+    words: str = ""
 
     @property
     def unknown(self) -> bool:
@@ -68,21 +71,21 @@ class OrderClient:
     """Places, cancels and asks for orders. Use it as an async context manager.
 
     `signer` gives the key as it is now: it is called for each request, in a thread, so that a key that was rotated is
-    used from the next request on. `budget` and `clock` are those of the door beside it. `egress` is as `Door`'s: its
-    rows hold no key, no signature and no parameters.
+    used from the next request on. `log`, `budget` and `clock` are those of the door beside it: its rows of
+    the egress log hold no key, no signature and no parameters.
     """
 
     def __init__(
         self,
         armed: Armed,
         signer: Callable[[], Signer],
-        egress: Egress = unwritten,
+        log: EgressLog,
         *,
         budget: Budget,
         clock: ExchangeClock,
     ) -> None:
         self.armed = armed
-        self.log = EgressLog(egress)
+        self.log = log
         self.clock = clock
         self.signer = signer
         self.budget = budget
@@ -153,10 +156,6 @@ class OrderClient:
             raise MalformedMessage(f"GET {COMMISSION}: the answer is not the object it should be")
         return answer
 
-    def counters(self) -> dict[str, Any]:
-        """As `Door.counters`, of this client alone."""
-        return self.log.counters()
-
     # -- how --------------------------------------------------------------------------------------------------------
 
     async def _find(self, params: Mapping[str, str]) -> Row | None:
@@ -181,12 +180,13 @@ class OrderClient:
                 return Outcome(None, Failure(error, Kind.TRANSIENT))
             if failure is None:
                 return Outcome(_decoded(ORDER, attempt.body or b""))
+            words = _words(attempt.body or b"") or str(failure.error)
             if failure.pause_s and failure.pause_for == "orders":
                 self._quiet_until_s = time.monotonic() + failure.pause_s
             again = failure.kind in _NOT_DONE and (failure.transient or failure.kind is Kind.CLOCK)
             pause_s = 0.0 if failure.kind is Kind.CLOCK else max(backoff.pause_s(), failure.pause_s)
             if not again or tries == TRIES or time.monotonic() + pause_s >= deadline:
-                return Outcome(None, failure)
+                return Outcome(None, failure, words)
             if failure.kind is Kind.CLOCK:
                 await self._measure()
             await asyncio.sleep(pause_s)
@@ -301,6 +301,18 @@ def _decoded(path: str, body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
         raise MalformedMessage(f"{path}: the answer is not the JSON it should be") from None
+
+
+def _words(body: bytes) -> str:
+    """What Binance says of an error, word for word; "" where it says nothing."""
+    try:
+        return redact(msgspec.json.decode(body, type=_Told).msg)[:200]
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+
+
+class _Told(msgspec.Struct):
+    msg: str
 
 
 def _rows(path: str, answer: object) -> list[Row]:

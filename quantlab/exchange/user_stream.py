@@ -142,7 +142,8 @@ class UserStream:
         answer = _decoded(message.data)
         if answer.get("status") != 200:
             told = answer.get("error") or {}
-            code = told.get("code") if isinstance(told.get("code"), int) else 0
+            given = told.get("code")
+            code = given if isinstance(given, int) else 0
             if code == -1021:
                 await client.clock.measure()
             words = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from quantlab.fleet.bot import Bot
 from quantlab.fleet.engine import Engine, Recorder
@@ -11,6 +12,9 @@ from quantlab.market import Book
 from quantlab.model import CandleSource, Instrument, Journal, OrderReport
 from quantlab.paper import Account, DrawnLatency, PaperBroker, StandardFees
 from quantlab.risk import RiskGate
+
+#: Makes what the engine uses as it does paper's broker, of (books, journal, accounts, input log, who hears reports).
+LiveBroker = Callable[[Mapping[str, Book], Journal, Sequence[Account], Any, Callable[[OrderReport], None]], Any]
 
 
 def make_engine(
@@ -23,17 +27,22 @@ def make_engine(
     recorder: Recorder | None = None,
     length_ms: int | None = None,
     start_ms: int = 0,
+    live_broker: LiveBroker | None = None,
 ) -> Engine:
     """An engine for `fleet`. `length_ms` of market time after its start it is over (None: never by itself); a resumed
-    run says when it started."""
+    run says when it started. Orders are filled here, or go where `live_broker` sends them."""
     bots = [_bot(index, fleet, instruments) for index in range(len(fleet.bots))]
 
     def make_broker(books: Mapping[str, Book], on_report: Callable[[OrderReport], None]) -> PaperBroker:
+        accounts = [bot.account for bot in bots]
+        if live_broker is not None:
+            broker: PaperBroker = live_broker(books, journal, accounts, recorder, on_report)
+            return broker
         return PaperBroker(
             instruments,
             books,
             journal,
-            accounts=[bot.account for bot in bots],
+            accounts=accounts,
             fees=StandardFees(),
             latency=DrawnLatency(),
             seed=seed,

@@ -12,7 +12,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, suppress
+from decimal import Decimal
 from typing import Any
 
 from quantlab.exchange import Door, DoorConfig
@@ -21,7 +22,7 @@ from quantlab.fleet.control import ControlServer, socket_path
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.keywatch import KeyWatcher
 from quantlab.fleet.manifest import manifest
-from quantlab.fleet.plan import RunPlan
+from quantlab.fleet.plan import LiveRun, RunPlan
 from quantlab.fleet.process import EngineLock
 from quantlab.fleet.recorder import LogRecorder, recording_path
 from quantlab.fleet.recovery import Past, check_same_market, past_of, restore
@@ -53,6 +54,7 @@ class Session:
         self._engine: Engine
         self._source: Source
         self._keys: KeyWatcher | None = None
+        self._live: LiveRun | None = None
 
     async def run(self) -> dict[str, Any]:
         """Run to the end. Nothing is written before the exchange has answered and the fleet fits it; a failure after
@@ -87,7 +89,13 @@ class Session:
         exchange_info: bytes,
     ) -> dict[str, Any]:
         plan = self.plan
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
+            if plan.execution is not None:
+                opened = plan.execution.opened(plan.run_id, ledger, journal, self._door, instruments)
+                self._live = live = await stack.enter_async_context(opened)
+                await live.check(sum((bot.capital_usdt for bot in plan.fleet.bots), Decimal(0)), is_new=past is None)
+                if past is not None and await live.resolve():
+                    past = past_of(ledger, plan)
             recorder = self._recorder(past)
             if recorder is not None:
                 stack.callback(recorder.close)
@@ -101,6 +109,7 @@ class Session:
                 recorder=recorder,
                 length_ms=plan.length_ms,
                 start_ms=past.start_ms if past else 0,
+                live_broker=self._live.broker if self._live else None,
             )
             if past is not None:
                 restore(engine, past, journal)
@@ -110,6 +119,8 @@ class Session:
             write_json(folder / "manifest.json", about)
             await self._follow(journal)
             timing = self._timing()
+            if self._live is not None:
+                await self._live.end(self._why or "end of run")
             engine.finish(self._why or "end of run")
             journal.wait(journal.event(engine.now_ms, "run ended", None, {"why": self._why or "end of data"}))
             if recorder is not None:
@@ -118,6 +129,8 @@ class Session:
                 write_json(folder / "manifest.json", about)
             summary = summarise(ledger, plan.run_id, self._source, engine, self._door.counters(), timing)
             summary["ended"] = self._why or "end of run"
+            if self._live is not None:
+                summary["live"] = self._live.state()
             if self._keys is not None:
                 summary["key_alerts"] = self._keys.state["alerts"]
             journal.finish(summary, "stopped" if self._why else "finished")
@@ -141,12 +154,13 @@ class Session:
                 watch = asyncio.create_task(self._watch(journal))
                 keys = asyncio.create_task(self._watch_keys(journal))
                 clock = asyncio.create_task(self._door.clock.run())
+                live = [asyncio.create_task(self._live.run())] if self._live else []
                 try:
-                    await asyncio.wait({feed, watch}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({feed, watch, *live}, return_when=asyncio.FIRST_COMPLETED)
                     await self._door.feed.stop()
                     await asyncio.wait({feed}, timeout=_END_S)  # it may be waiting for an answer that never comes
                 finally:
-                    tasks = (feed, watch, keys, clock)
+                    tasks = (feed, watch, keys, clock, *live)
                     for task in tasks:
                         task.cancel()
                     ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -189,7 +203,12 @@ class Session:
         state = "stopping" if engine.over else "paused" if engine.desk.paused else "running"
         found = status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), state)
         door = {"clock": self._door.clock.snapshot(), "budget": self._door.budget.snapshot()}
-        return found | {"keys": self._keys.state if self._keys else None} | door
+        return (
+            found
+            | {"keys": self._keys.state if self._keys else None}
+            | door
+            | ({"live": self._live.state()} if self._live else {})
+        )
 
     def _command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if name == "stop":

@@ -1,0 +1,216 @@
+"""Arming: a person types a phrase that names the amount, the key and the end, and orders may leave until then.
+
+It stands in the ledger's record of custody, where it can be read afterwards. Configuration alone sends nothing, and an
+arming alone sends nothing: both are asked at each start, and the arming all along.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quantlab.exchange import DoorConfig
+from quantlab.exchange.armed import NOT_ON_MAINNET, Armed
+from quantlab.ledger.database import database_path
+from quantlab.ledger.keys import KeyRow, KeyStore
+from quantlab.model import Refused
+from quantlab.vault.permissions import TRADING
+
+ARMED, DISARMED = "live armed", "live disarmed"
+LONGEST_HOURS = 7 * 24
+_MINUTE_MS = 60_000
+#: An audit that ended so says what the key may do; on the testnet and the venue there may be nothing to audit.
+_PASSED, _NOT_AUDITABLE = "passed", "not auditable"
+
+
+class Arming(msgspec.Struct, frozen=True, kw_only=True):
+    """What was armed. Times are UTC ms; `label` and `fingerprint` name the key."""
+
+    market: str
+    label: str
+    fingerprint: str
+    capital_usdt: Decimal
+    until_ms: int
+    armed_ms: int
+
+
+def phrase_of(capital_usdt: Decimal, fingerprint: str, until_ms: int) -> str:
+    """What has to be typed: it names all that it allows."""
+    until = datetime.fromtimestamp(until_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    return f"trade {capital_usdt:f} USDT with {fingerprint} until {until}"
+
+
+def arm(
+    home: Path,
+    market: str,
+    *,
+    capital_usdt: Decimal,
+    hours: float,
+    ask: Callable[[str], str],
+    label: str | None = None,
+    now_ms: int | None = None,
+) -> Arming:
+    """Arm, once the phrase that `ask` shows was typed. Raises Refused for mainnet, for amounts and times that make no
+    sense, without a key that may trade, and for another phrase."""
+    _check_market(market)
+    if not capital_usdt > 0 or not capital_usdt.is_finite():
+        raise Refused("--capital is the most that may be bought less what is sold: more than 0 USDT")
+    if not 0 < hours <= LONGEST_HOURS:
+        raise Refused(f"--hours is how long orders may leave: more than 0, at most {LONGEST_HOURS}")
+    now_ms = _now_ms() if now_ms is None else now_ms
+    row = _key(_keys(home), market, label)
+    _check_key(row)
+    until_ms = now_ms + round(hours * 3_600_000)
+    until_ms -= until_ms % _MINUTE_MS
+    if until_ms <= now_ms:
+        raise Refused("--hours is less than a minute: nothing could be traded")
+    capital_usdt = Decimal(f"{capital_usdt.normalize():f}")
+    phrase = phrase_of(capital_usdt, row.fingerprint, until_ms)
+    if " ".join(ask(phrase).split()) != phrase:
+        raise Refused(f'not armed: what was typed is not "{phrase}"')
+    arming = Arming(
+        market=market,
+        label=row.label,
+        fingerprint=row.fingerprint,
+        capital_usdt=capital_usdt,
+        until_ms=until_ms,
+        armed_ms=now_ms,
+    )
+    with KeyStore.open(home) as store, store.transaction():
+        store.log(now_ms, ARMED, row.label, **msgspec.to_builtins(arming))
+    return arming
+
+
+def disarm(home: Path, why: str = "by hand") -> bool:
+    """End the arming that stands; False where none did. A run that trades notices within some seconds."""
+    if standing(home) is None:
+        return False
+    with KeyStore.open(home) as store, store.transaction():
+        store.log(_now_ms(), DISARMED, None, why=why)
+    return True
+
+
+def standing(home: Path) -> Arming | None:
+    """The last arming, expired or not; None where there was none, or where it was ended by hand."""
+    if not database_path(home).exists():
+        return None
+    with KeyStore.open(home) as store:
+        events = [event for event in store.events() if event.kind in (ARMED, DISARMED)]
+    if not events or events[-1].kind == DISARMED:
+        return None
+    try:
+        return msgspec.json.decode(events[-1].detail, type=Arming)
+    except msgspec.MsgspecError:
+        raise Refused(
+            "the record of the arming is not what quantlab wrote: `quantlab live arm` makes a new one"
+        ) from None
+
+
+def armed(
+    home: Path,
+    config: DoorConfig,
+    *,
+    fleet_usdt: Decimal,
+    preflight: Mapping[str, Any] | None,
+    now_ms: int | None = None,
+) -> tuple[Armed, Arming]:
+    """Leave to trade, from what stands armed and a pre-flight that passed: at the start of a run.
+
+    Raises Refused for each thing that is not as it was armed: market, key, amount, time; and without a pre-flight.
+    """
+    _check_market(config.market)
+    if preflight is None:
+        raise Refused("live orders need a passed pre-flight: `quantlab preflight` says what is missing")
+    arming = standing(home)
+    if arming is None:
+        raise Refused(
+            "QUANTLAB_EXECUTION=live is set and nothing is armed: `quantlab live arm --capital USDT --hours N`"
+        )
+    if arming.market != config.market:
+        raise Refused(f"armed is {arming.market}, and the market is {config.market}: arm it for this one")
+    if why := lapsed(home, arming, _now_ms() if now_ms is None else now_ms):
+        raise Refused(f"{why}: `quantlab live arm` arms it anew")
+    if fleet_usdt > arming.capital_usdt:
+        raise Refused(
+            f"armed are {arming.capital_usdt:f} USDT and the fleet's bots have {fleet_usdt:f}: arm more, or take bots "
+            "out of the fleet file"
+        )
+    return Armed(config, arming.fingerprint, arming.capital_usdt, arming.until_ms), arming
+
+
+def lapsed(home: Path, arming: Arming, now_ms: int) -> str:
+    """Why `arming` does not hold any more; "" while it does. An arming follows its key through `vault rotate`."""
+    if now_ms >= arming.until_ms:
+        return f"the arming ended at {datetime.fromtimestamp(arming.until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    now = standing(home)
+    if now is None:
+        return "it was disarmed"
+    if now != arming:
+        return "it was armed anew, for the next start"
+    try:
+        _check_key(successor(_keys(home), arming))
+    except Refused as refusal:
+        return str(refusal)
+    return ""
+
+
+def successor(rows: list[KeyRow], arming: Arming) -> KeyRow:
+    """The armed key, or what it was rotated to: each replaced by the next under its label. Raises Refused."""
+    row = next((row for row in rows if row.fingerprint == arming.fingerprint), None)
+    if row is None:
+        raise Refused(f"the armed key {arming.fingerprint} is not in the vault any more")
+    while row.state == "replaced":
+        following = [new for new in rows if new.label == row.label and new.generation == row.generation + 1]
+        if not following:
+            raise Refused(f"the armed key {arming.fingerprint} was replaced, and by which is not known")
+        row = following[-1]
+    if row.environment != arming.market:
+        raise Refused(f'key "{row.label}" is of {row.environment}, not of {arming.market}')
+    return row
+
+
+def _key(rows: list[KeyRow], market: str, label: str | None) -> KeyRow:
+    held = [row for row in rows if row.environment == market and row.holds_secret]
+    if label is not None:
+        held = [row for row in held if label in (row.label, row.fingerprint)]
+    if not held:
+        named = f' called "{label}"' if label else ""
+        raise Refused(f"the vault holds no key{named} for {market}: `quantlab vault add` takes one")
+    if len(held) > 1:
+        names = ", ".join(row.label for row in held)
+        raise Refused(f"there are several keys for {market} ({names}): say which with --key")
+    return held[0]
+
+
+def _check_key(row: KeyRow) -> None:
+    if row.state != "active":
+        raise Refused(f'key "{row.label}" ({row.fingerprint}) is {row.state}: {row.state_why or "it signs nothing"}')
+    if row.audit not in (_PASSED, _NOT_AUDITABLE):
+        raise Refused(f'key "{row.label}" ({row.fingerprint}) was not audited: `quantlab vault audit` does it')
+    if row.audit == _PASSED and TRADING not in (row.permissions or ()):
+        raise Refused(
+            f'key "{row.label}" ({row.fingerprint}) may not trade: allow spot trading at API Management, then '
+            "`quantlab vault audit`"
+        )
+
+
+def _check_market(market: str) -> None:
+    if market == "mainnet":
+        raise Refused(NOT_ON_MAINNET)
+
+
+def _keys(home: Path) -> list[KeyRow]:
+    if not database_path(home).exists():
+        return []
+    with KeyStore.open(home) as store:
+        return store.key_rows()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
