@@ -20,7 +20,7 @@ WINDOW_S = 60.0
 #: How long after our own time limit a request may still reach the exchange.
 LOST_MARGIN_S = 5.0
 #: What returns at nearly the same time is kept as one sum: at most so many a window, each rounded up, never down.
-_GRAINS = 480
+_GRAINS = 240
 #: A 429 says that we count too little: so much of the limit is left for so long, each time, down to a quarter.
 _LOWERED, _LOWERED_S, _LOWEST = 0.75, 600.0, 0.25
 #: One part in so many of the limit is for safety alone (`Priority.SAFETY`).

@@ -112,8 +112,8 @@ async def test_what_a_leave_costs(kept: str, tmp_path: Path, capsys: pytest.Capt
     budget = Budget(6000, timeout_s=30.0, open_store=open_store)
     now = time.monotonic()
     state = budget._locked()
-    for number in range(480):
-        state.spent.add(now + 5 + number * 0.125, 1, 0.125)
+    for number in range(240):
+        state.spent.add(now + 5 + number * 0.25, 1, 0.25)
     budget._unlock()
     began, count = time.perf_counter(), 2000
     for _ in range(count):

@@ -92,10 +92,10 @@ def test_what_returns_together_is_one_sum_and_never_early() -> None:
     state = State()
     for number in range(10_000):
         RULE.answered(state, number, 1, number / 500)
-    assert len(state.spent.untils) <= 20 / 0.125 + 1
+    assert len(state.spent.untils) <= 20 / 0.25 + 1
     for at in (60.001, 65.0, 77.777, 79.99, 80.2):
         due = sum(number / 500 + WINDOW_S > at for number in range(10_000))
-        assert due <= RULE.used(state, at) <= due + 500 * 0.125
+        assert due <= RULE.used(state, at) <= due + 500 * 0.25
 
 
 def test_what_is_larger_than_all_but_the_safety_share_goes_alone() -> None:
