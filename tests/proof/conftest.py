@@ -30,7 +30,7 @@ class Proof:
     environment: dict[str, str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
     if why := why_not():
         pytest.skip(why)
