@@ -1,4 +1,4 @@
-"""What others spend at this address is seen in the exchange's own count, and left to them."""
+"""What the exchange tells is heard: others' weight in its own count, its limits, its 429."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from quantlab.exchange import Door
-from quantlab.model import ExchangeUnreachable
+from quantlab.model import ExchangeError, ExchangeUnreachable
 from quantlab.venue import Venue
 from quantlab.venue.market import open_market
 
@@ -55,3 +55,32 @@ async def test_two_doors_of_a_user_do_not_take_each_other_for_others() -> None:
         shown = door.budget.snapshot()
         assert (shown["foreign"], shown["used"], shown["processes"]) == (0, 80, 2)
         assert other.budget.snapshot()["used"] == venue.log.report()["weight"] == 80
+
+
+async def test_an_exchange_that_allows_less_is_believed() -> None:
+    async with (
+        Venue(open_market(None, seed=7, hours=0.25, symbols=["BTCUSDT"]), weight_limit=300) as venue,
+        Door(config_for(venue.url, weight_per_minute=1200)) as door,
+    ):
+        assert door.budget.snapshot()["limit"] == 1200
+        await door.rest.exchange_info(["BTCUSDT"])
+        assert door.budget.snapshot()["limit"] == 300
+
+
+@pytest.mark.usefixtures("within_a_minute")
+async def test_a_429_silences_all_doors_of_a_user_and_lowers_their_limit() -> None:
+    async with (
+        Venue(open_market(None, seed=7, hours=0.25, symbols=["BTCUSDT"]), weight_limit=20) as venue,
+        Door(config_for(venue.url, total_s=0.5)) as door,
+        Door(config_for(venue.url, total_s=0.5)) as other,
+    ):
+        await door.rest.depth("BTCUSDT", 5)
+        with pytest.raises(ExchangeError) as caught:
+            await door.rest.depth("BTCUSDT", 500)
+        assert caught.value.status == 429
+        asked = venue.log.report()["count"]
+        with pytest.raises(ExchangeError, match=r"nothing is asked from this address until \d{4}-"):
+            await other.rest.depth("BTCUSDT", 6)
+        assert venue.log.report()["count"] == asked == 2
+        assert other.budget.snapshot()["limit"] == 900
+        assert other.budget.snapshot()["stopped_until_ms"] > time.time() * 1000
