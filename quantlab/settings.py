@@ -55,7 +55,7 @@ class Settings(BaseModel):
 
     market: Market = "mainnet"
     venue_url: str | None = None
-    execution: Literal["paper"] = "paper"
+    execution: Literal["paper", "live"] = "paper"
     binance_api_key: SecretStr | None = None
     binance_api_secret: SecretStr | None = None
     vault_password: SecretStr | None = None
@@ -137,10 +137,13 @@ def load_settings(
 def _typed(values: Mapping[str, str], root: Path, override: str | None) -> Settings:
     market = _market(values, override)
     execution = values.get("QUANTLAB_EXECUTION", "paper")
-    if execution == "live":
-        raise Refused("QUANTLAB_EXECUTION=live: this version trades on paper only, remove the line")
-    if execution != "paper":
-        raise _bad("QUANTLAB_EXECUTION", execution, "paper")
+    if execution not in ("paper", "live"):
+        raise _bad("QUANTLAB_EXECUTION", execution, "paper, live")
+    if execution == "live" and market == "mainnet":
+        raise Refused(
+            "QUANTLAB_EXECUTION=live: mainnet is paper only, it waits for a verified paper record of the fleet: remove "
+            "the line, or use QUANTLAB_MARKET=testnet or replay"
+        )
     venue_url = values.get("QUANTLAB_VENUE_URL")
     if venue_url is not None:
         venue_url = _venue_url(venue_url)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from quantlab.cli import live as live_commands
 from quantlab.cli import preflight as preflight_command
 from quantlab.cli import selftest as selftest_command
 from quantlab.cli import vault as vault_commands
@@ -26,6 +27,7 @@ app = typer.Typer(
     "safety, 4 exchange unreachable, 5 nothing found, 130 interrupted.",
 )
 app.add_typer(vault_commands.app)
+app.add_typer(live_commands.app)
 app.command()(preflight_command.preflight)
 app.command()(selftest_command.selftest)
 

@@ -55,7 +55,7 @@ def keys_of_run(chosen: Settings, say: Callable[[str], object]) -> Any:
     """
     from quantlab.exchange.custody import KeyWatch
 
-    halts = chosen.market == "testnet"
+    halts = chosen.market == "testnet" or chosen.execution == "live"
     try:
         taken = import_pair(chosen)
         if taken is not None:
@@ -75,7 +75,7 @@ def keys_of_run(chosen: Settings, say: Callable[[str], object]) -> Any:
             raise
         say(f"the keys are not watched: {_words(error)} (paper trading uses no key and goes on)")
         return None
-    return KeyWatch(chosen, lambda: _opened_now(chosen), interval_s=60 * chosen.audit_minutes, halts=halts)
+    return KeyWatch(chosen, lambda: opened_now(chosen), interval_s=60 * chosen.audit_minutes, halts=halts)
 
 
 def make_vault(chosen: Settings, *, generate: bool = False, keyring: bool = False) -> tuple[Vault, str]:
@@ -146,7 +146,7 @@ def change_password(chosen: Settings, vault: Vault, secret: str, *, keyring: boo
     return {"password": where, "erased": erased, "old_copies": copies}
 
 
-def _opened_now(chosen: Settings) -> Vault:
+def opened_now(chosen: Settings) -> Vault:
     """The vault, with the password as it is kept now: it may have been changed since the run began."""
     return open_vault(_fresh(chosen))
 

@@ -128,9 +128,18 @@ def run_engine(options: RunOptions, preflight: dict[str, Any] | None = None) -> 
     if not options.sealed:
         watch = _keys(chosen)
         chosen = settings()  # a pair may have left .env just now
+        if chosen.execution == "live":
+            from quantlab.cli.live import check_live
+
+            check_live(chosen)
         preflight = preflight_of(chosen, fleet.sha256, watch)
     with ExitStack() as stack:
         chosen = stack.enter_context(venue_for(chosen, options))
+        execution = None
+        if chosen.execution == "live":
+            from quantlab.cli.live import execution_of
+
+            execution = execution_of(chosen, fleet, preflight)
         progress = stack.enter_context(Progress(options.run_id, quiet=options.quiet))
         plan = RunPlan(
             run_id=options.run_id,
@@ -143,6 +152,7 @@ def run_engine(options: RunOptions, preflight: dict[str, Any] | None = None) -> 
             on_progress=progress.show,
             watch=watch,
             preflight=preflight,
+            execution=execution,
         )
         return _loop_run(Session(plan).run())
 

@@ -20,8 +20,8 @@ CHECKS: tuple[Check, ...] = (
 
 
 def mode_of(settings: Settings) -> Mode:
-    """What the settings are about to do: trade on paper, or meet the testnet. Live does not exist yet."""
-    return "testnet" if settings.market == "testnet" else "paper"
+    """What the settings are about to do: trade on paper, or meet the testnet. Orders that leave are judged as there."""
+    return "testnet" if settings.market == "testnet" or settings.execution == "live" else "paper"
 
 
 def preflight(

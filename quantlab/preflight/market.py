@@ -27,6 +27,8 @@ _REHEARSAL_DAYS = 7
 def _on_paper(facts: Facts) -> Found:
     if facts.mode == "live":
         return Found("fail", "this version does not trade live: it has no order path to mainnet", "trade on paper")
+    if facts.settings.execution == "live":
+        return Found("pass", f"QUANTLAB_EXECUTION=live on {facts.settings.market}: orders leave once they are armed")
     return Found("pass", f"QUANTLAB_EXECUTION={facts.settings.execution}: orders are filled here and never leave")
 
 
