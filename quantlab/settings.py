@@ -170,6 +170,7 @@ def _typed(values: Mapping[str, str], root: Path, override: str | None) -> Setti
             "address_url": _address_url(values.get("QUANTLAB_ADDRESS_URL")),
             "audit_minutes": _number("QUANTLAB_AUDIT_MINUTES", values, 60, 1, 1440),
             "role": role,
+            "execution": execution,
             **secrets,
         }
     )
