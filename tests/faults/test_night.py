@@ -16,8 +16,8 @@ from .night import NIGHT, Night, play
 HOURS = 24.0
 #: A dead line is found by the wall clock, of which a night in minutes has little.
 SILENCE_S = 12.0
-#: Resident memory of fleet and venue together may grow from the second hour to the last by so much. Of a million events
-#: it holds some 30 bytes each: nothing is kept of them, and what the venue logs of requests is little.
+#: Resident memory of fleet and venue together may grow by so much from the second hour to the last. There are a million
+#: events of 100 bytes and more: if they were kept it would show.
 GROWTH_MB = 30.0
 
 
