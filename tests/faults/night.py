@@ -24,7 +24,7 @@ NIGHT = Path(__file__).with_name("night.toml")
 
 #: Levels compared, of either side; and how often, in market time. Candles are looked at off the minute's end.
 _LEVELS = 10
-_BOOKS_MS, _CANDLES_MS = 10_000, 15 * MINUTE_MS
+_BOOKS_MS, _CANDLES_MS = 20_000, 15 * MINUTE_MS
 _PAGE = 1_000
 
 
