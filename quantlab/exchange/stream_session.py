@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import msgspec
 from quantlab.exchange.config import DoorConfig, address_of
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.errors import failure_of_answer, failure_of_exception
+from quantlab.exchange.frame_batches import read_in_batches
 from quantlab.exchange.guard import ATTEMPT, Attempt
 from quantlab.exchange.pace import MESSAGES, MESSAGES_S, Pace, dials_to
 from quantlab.exchange.subscription import Subscription
@@ -61,6 +62,7 @@ class StreamSession:
         self._watch: asyncio.Task[None] | None = None
         self._verdict = Verdict.ALIVE
         self._frames = self._signs = self._fences = 0
+        self._batch: Iterator[bytes] = iter(())
         self._fence: bytes | None = None
         self._passed: asyncio.Future[None]
         self._unanswered: bytes | None = None
@@ -96,19 +98,24 @@ class StreamSession:
         assert self._socket is not None
         self.leaving = False
         receive, text = self._socket.receive, aiohttp.WSMsgType.TEXT
-        while not self.leaving:
-            kind, raw, _ = await receive()
-            if kind is text:
-                self._frames += 1
-                if raw.startswith(_DATA) and raw[_MARK] != _NOTICE:
+        data, mark, notice = _DATA, _MARK, _NOTICE
+        while True:
+            for raw in self._batch:  # where the last reader stopped, the next goes on
+                if raw.startswith(data) and raw[mark] != notice:
                     frame(raw)
                     if sink.unsettled:
                         await settle()
                 elif why := self._other(raw, frame):
                     return why
-            elif why := await self._control(kind, raw):
+                if self.leaving:
+                    return ""
+            kind, content, _ = await receive()
+            if kind is text:
+                self._take(content)
+            elif why := await self._control(kind, content):
                 return why
-        return ""
+            if self.leaving:
+                return ""
 
     async def hold(self, seen: Callable[[bytes], None]) -> str:
         """Keep frames in `held` until a fence is passed (returns ""), or the connection ends (returns why)."""
@@ -133,7 +140,7 @@ class StreamSession:
 
     async def close(self) -> None:
         """End the connection; closing twice is fine."""
-        self.whole = False
+        self.whole, self.leaving = False, True
         watch, self._watch = self._watch, None
         if watch is not None and watch is not asyncio.current_task():
             watch.cancel()
@@ -154,6 +161,7 @@ class StreamSession:
                 decode_text=False,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
             )
+            read_in_batches(self._socket, _MAX_FRAME_BYTES)
         except aiohttp.WSServerHandshakeError as error:
             failure = failure_of_answer("stream", error.status, attempt.headers, attempt.body or b"", 0)
             unexpected = ExchangeError(f"{self.address} does not speak WebSocket (HTTP {error.status})")
@@ -170,17 +178,32 @@ class StreamSession:
         for number, command in subscription.commands():
             await self._pace.turn()
             await socket.send_str(command)
-            while True:
-                message = await socket.receive()
-                if message.type is aiohttp.WSMsgType.PING:
-                    self._pace.take()
-                    await socket.pong(message.data)
-                elif message.type is not aiohttp.WSMsgType.TEXT:
-                    raise Broken(ExchangeUnreachable(f"{self.address} closed the stream unsubscribed"), True)
-                elif message.data.startswith(_DATA):
-                    self.held.append(message.data)
-                elif subscription.hear(message.data, number):
-                    break
+            await self._answer(socket, subscription, number)
+
+    async def _answer(
+        self, socket: aiohttp.ClientWebSocketResponse[Any], subscription: Subscription, number: int
+    ) -> None:
+        """Wait until command `number` is answered; market data is held. What came with the answer is for `read`."""
+        while True:
+            for raw in self._batch:
+                if raw.startswith(_DATA):
+                    self.held.append(raw)
+                elif subscription.hear(raw, number):
+                    return
+            message = await socket.receive()
+            if message.type is aiohttp.WSMsgType.PING:
+                self._pace.take()
+                await socket.pong(message.data)
+            elif message.type is not aiohttp.WSMsgType.TEXT:
+                raise Broken(ExchangeUnreachable(f"{self.address} closed the stream unsubscribed"), True)
+            else:
+                self._take(message.data)
+
+    def _take(self, content: Any) -> None:
+        """The text frames of one message of aiohttp's queue: a list of them, or one that came in pieces."""
+        frames = content if isinstance(content, list) else [content]
+        self._frames += len(frames)
+        self._batch = iter(frames)
 
     # -- what is not market data --------------------------------------------------------------------------------------
 
@@ -243,7 +266,8 @@ class StreamSession:
             return "the line is dead: nothing is heard, and a ping was not answered"
         if isinstance(data, Exception):
             return f"the stream broke: {data}"
-        return f"the exchange closed the stream (code {self._socket.close_code})"
+        code = data if isinstance(data, int) else self._socket.close_code
+        return f"the exchange closed the stream (code {code})"
 
     # -- watching -----------------------------------------------------------------------------------------------------
 
