@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup env demo lab test browser-test proof bench lint types contracts lock clean
+.PHONY: help setup env demo lab test browser-test proof peers bench lint types contracts lock clean
 
 help:  ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ browser-test: $(READY)  ## Run the tests that need Chromium
 
 proof: $(READY)  ## Show from the other side of the wire that nothing but market data leaves (root, nftables)
 	@$(BIN)/python -m pytest -m proof tests/proof $(ARGS)
+
+peers: $(READY)  ## Clients that others wrote against the venue, in throwaway environments (PyPI, two minutes)
+	@$(BIN)/python -m pytest -m campaign tests/peers $(ARGS)
 
 bench: $(READY)  ## Measure, as ratios in one run, into reports/benchmarks.json
 	@$(BIN)/python -m tests.benchmarks.bench

@@ -1,7 +1,7 @@
 """Clients that others wrote complete a session against the venue: what passes, and what fails with which reason, is
 what docs/peers.md says.
 
-Makes throwaway environments from PyPI: by hand, with `pytest -m campaign tests/peers` (about four minutes).
+Makes throwaway environments from PyPI: by hand, with `make peers` (about two minutes).
 """
 
 from __future__ import annotations
