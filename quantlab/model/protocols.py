@@ -28,17 +28,19 @@ class Sink(Protocol):
         ...
 
     def mark(self, kind: str, detail: str) -> None:
-        """Something that is not market data: "connected", "reconnected", "disconnected", "silent"."""
+        """Something that is not market data: "connected"; "disconnected" or "silent", and "reconnected", with a gap
+        between them; "handover" where the next connection took over without one."""
         ...
 
     @property
     def unsettled(self) -> bool:
-        """True when the last frame needs an answer (a book's snapshot) before reading goes on."""
+        """True when an answer (a book's snapshot, candles) is needed."""
         ...
 
     async def settle(self) -> None:
-        """Fetch what is needed. The feed awaits it between two frames, so that the answer's place in the input log
-        is the same in every run on the venue."""
+        """Fetch what is needed. In a replay the feed awaits it between two frames, so that the answer's place in the
+        input log is the same in every run on the venue; on an exchange frames go on meanwhile, and it is cancelled when
+        the connection ends."""
         ...
 
 
