@@ -88,7 +88,8 @@ class UserStream:
             self._up()
             while True:
                 try:
-                    message = await asyncio.wait_for(socket.receive(), _LOOK_S)
+                    async with asyncio.timeout(_LOOK_S):  # not `wait_for`: before 3.12 it may swallow a cancellation
+                        message = await socket.receive()
                 except TimeoutError:
                     if (await asyncio.to_thread(self._client.signer)).api_key != key:
                         return "the key was rotated"
@@ -132,7 +133,8 @@ class UserStream:
         frame = await asyncio.to_thread(signed_frame, signer, SUBSCRIBE_ACCOUNT, 1, client.clock.now_ms())
         try:
             await socket.send_str(msgspec.json.encode(frame).decode())
-            message = await asyncio.wait_for(socket.receive(), _ANSWER_S)
+            async with asyncio.timeout(_ANSWER_S):
+                message = await socket.receive()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             failure = failure_of_exception(SUBSCRIBE_ACCOUNT, error, client.armed.config, True)
             secrets = (signer.api_key, str(frame["params"]))
