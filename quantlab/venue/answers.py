@@ -38,6 +38,11 @@ def ping(market: Market, params: Params) -> Any:
     return {}
 
 
+def system_status(market: Market, params: Params) -> Any:
+    """Source: Binance wallet docs, "System status", checked 2026-11-23."""
+    return {"status": 0, "msg": "normal"}
+
+
 def server_time(market: Market, params: Params) -> Any:
     """The wall clock's time: what signatures and budgets are measured against."""
     return {"serverTime": time.time_ns() // 1_000_000}
@@ -141,6 +146,7 @@ def _endpoint(answer: Answer, known: str = "") -> Endpoint:
 PUBLIC: dict[str, Endpoint] = {
     "/api/v3/ping": _endpoint(ping),
     "/api/v3/time": _endpoint(server_time),
+    "/sapi/v1/system/status": _endpoint(system_status),
     "/api/v3/exchangeInfo": _endpoint(exchange_info, "symbol symbols permissions showPermissionSets symbolStatus"),
     "/api/v3/depth": _endpoint(depth, "symbol limit symbolStatus"),
     "/api/v3/klines": _endpoint(klines, "symbol interval startTime endTime timeZone limit"),

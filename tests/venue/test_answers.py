@@ -20,6 +20,7 @@ from .plain import START_MS
 GOOD = {
     "/api/v3/ping": "",
     "/api/v3/time": "",
+    "/sapi/v1/system/status": "",
     "/api/v3/exchangeInfo": 'symbols=["AAAUSDT"]',
     "/api/v3/depth": "symbol=AAAUSDT&limit=5",
     "/api/v3/klines": "symbol=AAAUSDT&interval=1m",
