@@ -8,6 +8,7 @@ leave. With `--guarded` they leave by our guarded session.
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ def main(url: str, folder: str, *options: str) -> None:
     def client(self: Any, address: str) -> Any:
         if "--guarded" in options:
             _guard(self, url)
+            address = re.sub(r"/ws/\d+$", "/ws", address)  # ccxt numbers its sockets; our list has no such path
         for socket in SOCKETS:
             address = address.replace(socket, url.replace("http", "ws", 1))
         return connected(self, address)
@@ -67,6 +69,8 @@ def _guard(client: Any, url: str) -> None:
     if not getattr(client, "guarded", False):
         origins = Origins(URL(url), URL(url.replace("http", "ws", 1)), is_venue=True)
         client.session, client.guarded = guarded_session(origins, EgressLog(lambda *row: None), 30.0), True
+        plain = client.session.ws_connect
+        client.session.ws_connect = lambda *where, **how: plain(*where, **{**how, "compress": 0})  # the list knows none
     ATTEMPT.set(Attempt())
 
 
