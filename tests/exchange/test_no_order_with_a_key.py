@@ -155,7 +155,7 @@ async def test_no_name_but_its_own_is_resolved(guarded: aiohttp.ClientSession) -
 async def test_the_readers_own_session_lets_no_order_out() -> None:
     """On the venue, which would accept it: the same key, the same signature."""
     market = open_market(None, seed=7, hours=0.1, symbols=["BTCUSDT"])
-    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1"}
+    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
     async with Venue(market, keys={API_KEY: SECRET}) as venue:
         async with KeyedReader(config_for(venue.url), PlainSigner()) as reader:
             client = keyed(reader._session, venue.url)
