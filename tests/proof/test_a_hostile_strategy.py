@@ -49,7 +49,7 @@ def ran(
     with VenueChild(hours=1, seed=1, speed=SPEED) as venue:
         url = urlsplit(venue.url)
         proof.recorder.venue = (str(url.hostname), int(url.port or 0))
-        words = ("run", "--fleet", "fleet.toml", "--run-id", "hostile", "--minutes", "3", "--foreground", "--json")
+        words = ("run", "--fleet", "fleet.toml", "--run-id", "hostile", "--minutes", "2", "--foreground", "--json")
         extra = {"QUANTLAB_ROOT": str(folder)}
         done = inside(proof, sys.executable, "-m", "quantlab", *words, *options, folder=folder, extra=extra)
     proof.recorder.venue = None

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 #: Market seconds a second: on a real exchange the door answers no more pings than an exchange would allow.
-SPEED = 5.0
+SPEED = 4.0
 MARKET_DATA = {"data-api.binance.vision", "data-stream.binance.vision"}
 
 
@@ -54,7 +54,7 @@ def test_a_fleet_on_mainnet_sends_market_data_requests_and_nothing_else(proof: P
         done = inside(
             proof,
             *(sys.executable, "-m", "quantlab", "run", "--fleet", str(ROOT / "notebooks" / "fleet.toml")),
-            *("--run-id", "proof", "--minutes", "8", "--foreground", "--json"),
+            *("--run-id", "proof", "--minutes", "4", "--foreground", "--json"),
             folder=tmp_path,
             extra={"QUANTLAB_ROOT": str(tmp_path)},
         )
@@ -127,10 +127,10 @@ def test_without_the_guard_they_arrive(attacks: dict[str, tuple[dict[str, Any], 
 def test_the_first_contact_reads_and_does_nothing_else(proof: Proof, tmp_path: Path, market: str) -> None:
     before = proof.network.packets()
     proof.recorder.forget()
-    with VenueChild(hours=1, seed=2, speed=1) as venue:
+    with VenueChild(hours=1, seed=2, speed=SPEED) as venue:
         url = urlsplit(venue.url)
         proof.recorder.venue = (str(url.hostname), int(url.port or 0))
-        words = ("selftest", "--market", market, "--seconds", "20", "--json")
+        words = ("selftest", "--market", market, "--seconds", "10", "--json")
         done = inside(proof, sys.executable, "-m", "quantlab", *words, folder=tmp_path, extra={"QUANTLAB_ROOT": "."})
     proof.recorder.venue = None
     assert done.returncode == 0, done.stderr
