@@ -40,6 +40,10 @@ class Arming(msgspec.Struct, frozen=True, kw_only=True):
     armed_ms: int
 
 
+class _Detail(msgspec.Struct):
+    arming: Arming
+
+
 def phrase_of(capital_usdt: Decimal, fingerprint: str, until_ms: int) -> str:
     """What has to be typed: it names all that it allows."""
     until = datetime.fromtimestamp(until_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%MZ")
@@ -83,7 +87,7 @@ def arm(
         armed_ms=now_ms,
     )
     with KeyStore.open(home) as store, store.transaction():
-        store.log(now_ms, ARMED, row.label, **msgspec.to_builtins(arming))
+        store.log(now_ms, ARMED, row.label, arming=msgspec.to_builtins(arming))
     return arming
 
 
@@ -105,7 +109,7 @@ def standing(home: Path) -> Arming | None:
     if not events or events[-1].kind == DISARMED:
         return None
     try:
-        return msgspec.json.decode(events[-1].detail, type=Arming)
+        return msgspec.json.decode(events[-1].detail, type=_Detail).arming
     except msgspec.MsgspecError:
         raise Refused(
             "the record of the arming is not what quantlab wrote: `quantlab live arm` makes a new one"
