@@ -28,12 +28,14 @@ def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
             return result
         row = ledger.run(run_id)
         fills = ledger.fill_rows(run_id)
-    result |= _replayed(home, run_id, row.fleet_toml, row.seed, fills)
+    result |= _replayed(home, run_id, row.fleet_toml, row.seed, fills, is_live=row.execution == "live")
     result["ok"] = egress_ok and result["accounts_ok"] and result["first_difference"] is None
     return result
 
 
-def _replayed(home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[Fill]) -> dict[str, Any]:
+def _replayed(
+    home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[Fill], *, is_live: bool
+) -> dict[str, Any]:
     from quantlab.fleet.recorder import recording_path
     from quantlab.fleet.replay import replay
     from quantlab.fleet.spec import parse_fleet
@@ -49,7 +51,10 @@ def _replayed(home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[F
     recording = Recording(path)
     folder = Path(recording.header.get("fleet_folder", home))
     fleet = parse_fleet(fleet_toml, path=folder / "fleet.toml")
-    engine, journal = replay(path, fleet, seed=seed)
+    live: Any = None
+    if is_live:
+        from quantlab.live import Retold as live
+    engine, journal = replay(path, fleet, seed=seed, live=live)
     again = sorted(journal.fills, key=lambda fill: (fill.time_ms, fill.bot, fill.number))
     difference = next((i for i, (a, b) in enumerate(zip(fills, again, strict=False)) if a != b), None)
     if difference is None and len(fills) != len(again):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from quantlab.fleet.assembly import make_engine
+from quantlab.fleet.assembly import LiveBroker, make_engine
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.spec import FleetSpec
-from quantlab.model import Fill, MalformedMessage, Order, Receipt, instruments_from_exchange_info
+from quantlab.model import Fill, Instrument, MalformedMessage, Order, Receipt, instruments_from_exchange_info
 from quantlab.recording import Kind, Recording
+
+
+class Retold(Protocol):
+    """What an exchange said of a live run's orders, told again."""
+
+    broker: LiveBroker
+
+    def heard(self, payload: bytes) -> None:
+        """A report at its place in the log."""
+        ...
 
 
 class MemoryJournal:
@@ -57,8 +67,10 @@ def replay(
     seed: int,
     length_ms: int | None = None,
     on_progress: Callable[[Engine], None] | None = None,
+    live: Callable[[Mapping[str, Instrument]], Retold] | None = None,
 ) -> tuple[Engine, MemoryJournal]:
-    """Run `fleet` over the input log at `path`; returns the engine at its end and what it would have written.
+    """Run `fleet` over the input log at `path`; returns the engine at its end and what it would have written. `live`
+    tells again what an exchange said, in the log of a run whose orders left.
 
     Raises MalformedMessage when the file does not begin with the exchange's symbols, as every input log does.
     """
@@ -68,11 +80,16 @@ def replay(
         raise MalformedMessage(f"{path.name} is not the input log of a run: it does not begin with exchangeInfo")
     journal = MemoryJournal()
     instruments = instruments_from_exchange_info(first.payload)
-    engine = make_engine(fleet, instruments, journal, seed=seed, length_ms=length_ms)
+    told = None if live is None else live(instruments)
+    engine = make_engine(
+        fleet, instruments, journal, seed=seed, length_ms=length_ms, live_broker=told.broker if told else None
+    )
     frame = engine.frame
     for count, entry in enumerate(entries):
         if entry.kind is Kind.FRAME:
             frame(entry.payload)
+        elif entry.kind is Kind.ANSWER and entry.name == "execution" and told is not None:
+            told.heard(entry.payload)
         elif entry.kind is Kind.ANSWER:
             engine.answer(entry.name, entry.payload)
         elif entry.kind is Kind.MARK:

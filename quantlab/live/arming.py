@@ -63,7 +63,7 @@ def arm(
     """Arm, once the phrase that `ask` shows was typed. Raises Refused for mainnet, for amounts and times that make no
     sense, without a key that may trade, and for another phrase."""
     _check_market(market)
-    if not capital_usdt > 0 or not capital_usdt.is_finite():
+    if not capital_usdt.is_finite() or capital_usdt <= 0:
         raise Refused("--capital is the most that may be bought less what is sold: more than 0 USDT")
     if not 0 < hours <= LONGEST_HOURS:
         raise Refused(f"--hours is how long orders may leave: more than 0, at most {LONGEST_HOURS}")

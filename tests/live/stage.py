@@ -152,9 +152,9 @@ class Stage:
         self.broker.submit(order)
         return order
 
-    async def until(self, is_so: Callable[[], bool], timeout_s: float = 15.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not is_so():
+    async def until(self, is_so: Callable[[], bool], within_s: float = 15.0) -> None:
+        async with asyncio.timeout(within_s):
+            while not is_so():  # noqa: ASYNC110 - what is waited for is the other side's
                 await asyncio.sleep(0.01)
 
     def there(self) -> list[dict[str, Any]]:

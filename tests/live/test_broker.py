@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from quantlab.live.broker import Key, LiveBroker
 from quantlab.live.reports import Execution, Report
@@ -20,6 +21,9 @@ from .stage import RUN, FlatBook, InputLog, Journal
 AAA = Instrument(
     symbol="AAAUSDT", base="AAA", quote="USDT", tick_size=Decimal("0.01"), step_size=Decimal("0.001")
 )  # fmt: skip
+INTENT = Order(
+    bot=0, number=1, symbol="AAAUSDT", side=Side.BUY, type=OrderType.MARKET, quantity=Decimal(1), created_ms=1
+)
 PARTS = (Decimal("0.2"), Decimal("0.1"), Decimal("0.2"))
 
 
@@ -62,9 +66,7 @@ class Desk:
         )
 
     def buy(self, quantity: str = "0.5") -> Order:
-        order = Order(
-            bot=0, number=1, symbol="AAAUSDT", side=Side.BUY, type=OrderType.MARKET, quantity=Decimal(quantity), created_ms=1
-        )  # fmt: skip
+        order = replace(INTENT, quantity=Decimal(quantity))
         self.broker.submit(order)
         return order
 
@@ -192,8 +194,5 @@ def test_the_armed_capital_counts_open_buys_at_their_worst(capital: str) -> None
 
 def test_an_open_order_must_be_asked_for_before_a_run_goes_on() -> None:
     desk = Desk(Mute())
-    order = Order(
-        bot=0, number=1, symbol="AAAUSDT", side=Side.BUY, type=OrderType.MARKET, quantity=Decimal(1), created_ms=1
-    )
     with pytest.raises(QuantlabError, match="was not asked"):
-        desk.broker.restore([], [order])
+        desk.broker.restore([], [INTENT])
