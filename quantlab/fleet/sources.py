@@ -10,6 +10,10 @@ from quantlab.model import ExchangeError, Source
 from quantlab.settings import Settings
 
 
+#: "Not now": a pause that the venue asked for is no reason to end its run.
+_BUSY = (408, 418, 429)
+
+
 async def source_of(door: Door, settings: Settings) -> Source:
     """The source of the run's prices. A venue that is not quantlab's own does not say what it replays: its address
     stands in for the name."""
@@ -24,10 +28,16 @@ async def source_of(door: Door, settings: Settings) -> Source:
 
 
 async def is_played(door: Door, settings: Settings) -> bool:
-    """Whether a replay has played all its data. Raises ExchangeUnreachable when the venue is gone."""
+    """Whether a replay has played all its data; False while the venue is too busy to say. Raises ExchangeUnreachable
+    when it is gone."""
     if settings.market != "replay":
         return False
-    about = await _clock(door)
+    try:
+        about = await _clock(door)
+    except ExchangeError as error:
+        if error.status in _BUSY or error.status >= 500:
+            return False
+        raise
     return about is not None and bool(about["ended"])
 
 
