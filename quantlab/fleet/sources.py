@@ -9,7 +9,6 @@ from quantlab.exchange import Door
 from quantlab.model import ExchangeError, Source
 from quantlab.settings import Settings
 
-
 #: "Not now": a pause that the venue asked for is no reason to end its run.
 _BUSY = (408, 418, 429)
 
