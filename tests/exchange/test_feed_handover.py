@@ -304,10 +304,11 @@ class Consumer(RecordingSink):
         self.entries.append(("answer", (await self._door.rest.depth("BTCUSDT", 5)).decode()))
 
 
-async def played(replace_after: int) -> list[tuple[str, str]]:
+async def played(replace_after: int, *faults: dict[str, Any]) -> list[tuple[str, str]]:
     names = [f"{symbol}@{kind}" for symbol in ("btcusdt", "ethusdt") for kind in ("bookTicker", "trade", "depth@100ms")]
     market = open_market(None, seed=3, hours=1.0, symbols=["BTCUSDT", "ETHUSDT"])
     async with Venue(market) as venue, Door(config_for(venue.url)) as door:
+        venue.faults.set(faults)
         sink = Consumer(door, replace_after)
         task = asyncio.create_task(door.feed.run([*names, "btcusdt@kline_1m"], sink))
         await until(lambda: venue.pacer.ended and sink.count == venue.pacer.frames)
@@ -322,3 +323,16 @@ async def test_on_a_venue_in_lock_step_frames_and_answers_are_the_same_with_and_
     with_it, without_it = await played(1500), await played(0)
     assert [entry for entry in with_it if entry[0] != "handover"] == without_it
     assert sum(kind == "handover" for kind, _ in with_it) >= 3
+
+
+async def test_a_shutdown_that_the_venue_announces_changes_nothing_either() -> None:
+    shutdown: dict[str, Any] = {
+        "kind": "server_shutdown",
+        "match": "btcusdt@trade",
+        "every": 300,
+        "times": 3,
+        "close_after_ms": 600_000,
+    }
+    with_it, without_it = await played(0, shutdown), await played(0)
+    assert [entry for entry in with_it if entry[0] != "handover"] == without_it
+    assert [why for kind, why in with_it if kind == "handover"] == ["the exchange announced a shutdown"] * 3
