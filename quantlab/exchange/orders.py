@@ -278,7 +278,9 @@ class OrderClient:
         try:
             headers, query = await asyncio.to_thread(self._signed, params)
             url = URL(f"{self._config.rest_url}{path}{query}", encoded=True)
-            async with self.session.request(method, url, headers=headers):
+            session = self.session
+            ask = {"GET": session.get, "POST": session.post, "DELETE": session.delete}[method]
+            async with ask(url, headers=headers):
                 pass
             wall_ms = time.time_ns() // 1_000_000
             failure = failure_of_answer(

@@ -7,7 +7,7 @@ arming alone sends nothing: both are asked at each start, and the arming all alo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -164,7 +164,7 @@ def lapsed(home: Path, arming: Arming, now_ms: int) -> str:
     return ""
 
 
-def successor(rows: list[KeyRow], arming: Arming) -> KeyRow:
+def successor(rows: Sequence[KeyRow], arming: Arming) -> KeyRow:
     """The armed key, or what it was rotated to: each replaced by the next under its label. Raises Refused."""
     row = next((row for row in rows if row.fingerprint == arming.fingerprint), None)
     if row is None:

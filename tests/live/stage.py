@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from quantlab.exchange import Door
 from quantlab.exchange.armed import Armed
@@ -25,7 +25,7 @@ from quantlab.model import (
     instruments_from_exchange_info,
 )
 from quantlab.paper import Account
-from quantlab.venue import Venue
+from quantlab.venue import Market, Venue
 
 from ..exchange.keys import API_KEY, SECRET, PlainSigner
 from ..exchange.scripted import config_for
@@ -166,7 +166,7 @@ class Stage:
 @asynccontextmanager
 async def staged(*, capital: str = "2000", signer: Any = None, until_ms: int = FAR_MS) -> AsyncIterator[Stage]:
     market = HandMarket()
-    async with Venue(market, keys={API_KEY: SECRET}) as venue:
+    async with Venue(cast(Market, market), keys={API_KEY: SECRET}) as venue:
         config = config_for(venue.url, timeout_s=1.0, total_s=5.0)
         async with Door(config) as door:
             armed = Armed(config, "1a2b3c4d", Decimal(capital), until_ms)

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from quantlab.exchange import DoorConfig
-from quantlab.ledger.keys import KeyRow
+from quantlab.ledger.keys import KeyRow, KeyStore
 from quantlab.live import arming as room
 from quantlab.live.arming import Arming, arm, armed, disarm, lapsed, phrase_of, standing, successor
 from quantlab.live.keys import HotSigner
@@ -179,7 +179,7 @@ def test_the_next_request_is_signed_with_the_rotated_key(home: Path, keyed: Vaul
 
 def test_a_damaged_record_arms_nothing(home: Path, keyed: Vault, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     typed(home)
-    with room.KeyStore.open(home) as store, store.transaction():
+    with KeyStore.open(home) as store, store.transaction():
         store.log(NOW_MS, room.ARMED, "venue", arming={"market": "replay"})
     with pytest.raises(Refused, match="not what quantlab wrote"):
         leave(home)

@@ -156,7 +156,7 @@ def test_a_fill_is_on_disk_before_its_bot_hears() -> None:
     desk = Desk(Mute())
     desk.buy()
     waited: list[int] = []
-    desk.broker._on_report = lambda told: waited.append(desk.journal.waited)  # type: ignore[assignment]
+    desk.broker._on_report = lambda told: waited.append(desk.journal.waited)
     desk.broker.take(HISTORY[4])
     assert waited == [len(desk.journal.told)]
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from quantlab.exchange import orders
-from quantlab.model import OrderStatus, OrderType, Side
+from quantlab.model import OrderStatus, OrderType, Refused, Side
 
 from .stage import staged
 
@@ -159,7 +158,7 @@ async def test_after_the_arming_the_guard_itself_lets_no_order_out(monkeypatch: 
     async with staged(until_ms=1_000) as stage:
         stage.broker.lapsed = ""
         outcome = None
-        with pytest.raises(orders.Refused, match="arming ended"):
+        with pytest.raises(Refused, match="arming ended"):
             outcome = await stage.client.place(
                 {"symbol": "AAAUSDT", "side": "BUY", "type": "MARKET", "quantity": "1", "newClientOrderId": "x"}
             )
