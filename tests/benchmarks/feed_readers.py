@@ -34,11 +34,10 @@ def command(kind: str) -> str:
     return json.dumps({"method": "SUBSCRIBE", "params": [f"btcusdt@{kind}"], "id": 1})
 
 
-async def quantlab(kind: str, port: int, meter: Meter) -> None:
-    """The door's feed, the decoder, and the book with the quote on top."""
+def consumer(meter: Meter, ended: asyncio.Event) -> Callable[[bytes], None]:
+    """quantlab's decoder and book: ticks and lots, levels in order, the quote on top."""
     from decimal import Decimal
 
-    from quantlab.exchange import Door, DoorConfig
     from quantlab.market import Book, FrameDecoder
     from quantlab.model import DepthSnapshot, Instrument, Quote
 
@@ -47,23 +46,31 @@ async def quantlab(kind: str, port: int, meter: Meter) -> None:
     )
     book = Book(instrument)
     book.snapshot(DepthSnapshot("BTCUSDT", 0, [(6_180_000, 1)], [(6_190_000, 1)]))
+    decode = FrameDecoder({"BTCUSDT": instrument}).decode
+
+    def frame(raw: bytes) -> None:
+        event = decode(raw)
+        if type(event) is Quote:
+            book.overlay(event)
+        elif event is not None:
+            book.apply(event)  # type: ignore[arg-type]
+        if book.book_id == LAST_ID:
+            meter.end()
+            assert book.in_sync
+            ended.set()
+
+    return frame
+
+
+async def quantlab(kind: str, port: int, meter: Meter) -> None:
+    """The door's feed, the decoder, and the book with the quote on top."""
+    from quantlab.exchange import Door, DoorConfig
+
     ended = asyncio.Event()
 
     class Sink:
         unsettled = False
-
-        def __init__(self) -> None:
-            self._decode = FrameDecoder({"BTCUSDT": instrument}).decode
-
-        def frame(self, raw: bytes) -> None:
-            event = self._decode(raw)
-            if type(event) is Quote:
-                book.overlay(event)
-            elif event is not None:
-                book.apply(event)  # type: ignore[arg-type]
-            if book.book_id == LAST_ID:
-                meter.end()
-                ended.set()
+        frame = staticmethod(consumer(meter, ended))
 
         def mark(self, kind: str, detail: str) -> None:
             meter.begin()
@@ -77,7 +84,29 @@ async def quantlab(kind: str, port: int, meter: Meter) -> None:
         await ended.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert book.in_sync
+
+
+async def picows_and_ours(kind: str, port: int, meter: Meter) -> None:
+    """Another way off the socket to the same decoder and book: the difference is what the guarded socket costs."""
+    import picows
+
+    ended = asyncio.Event()
+    consume = consumer(meter, ended)
+
+    class Listener(picows.WSListener):  # type: ignore[misc]
+        def on_ws_connected(self, transport: Any) -> None:
+            transport.send(picows.WSMsgType.TEXT, command(kind).encode())
+
+        def on_ws_frame(self, transport: Any, frame: Any) -> None:
+            raw = frame.get_payload_as_bytes()
+            if raw[2] == ord("r"):
+                meter.begin()
+            else:
+                consume(raw)
+
+    transport, _ = await picows.ws_connect(Listener, f"ws://127.0.0.1:{port}/stream")
+    await ended.wait()
+    transport.disconnect()
 
 
 def keeper(levels: dict[str, dict[Any, Any]]) -> Callable[[Any, Any], None]:
@@ -179,6 +208,7 @@ READERS = {
     "quantlab": quantlab,
     "websockets + orjson": websockets_orjson,
     "picows + msgspec": picows_msgspec,
+    "picows + the same book": picows_and_ours,
     "ccxt.pro watch_bids_asks": ccxt_pro,
 }
 
