@@ -42,10 +42,11 @@ _weights = st.lists(st.lists(st.integers(LIGHTEST, HEAVIEST), min_size=1, max_si
 @given(_weights, st.integers(1, 3))
 @settings(max_examples=25)
 def test_callers_with_work_get_the_same_weight(weights: list[list[int]], processes: int) -> None:
-    """To within the heaviest request of each, one that passes, and between processes a turn."""
+    """To within the heaviest request of each, one that passes, and between processes a turn: there small requests go
+    a few at each look, and fewer turns fit into the time."""
     given = shares(weights, processes, 3)
     amounts = [given[caller] for caller in range(len(weights))]
-    assert sum(amounts) > 2 * LIMIT
+    assert sum(amounts) > (2 * LIMIT if processes == 1 else LIMIT // 2)
     assert max(amounts) - min(amounts) <= 3 * HEAVIEST + LIMIT // 100
 
 
