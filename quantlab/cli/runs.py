@@ -115,7 +115,7 @@ def run_engine(options: RunOptions, preflight: dict[str, Any] | None = None) -> 
     checklist said (`preflight`) is handed in."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # small frames: a second thread costs the venue its core
     from quantlab.cli.progress import Progress
-    from quantlab.exchange import wall
+    from quantlab.exchange.walls import wall
     from quantlab.fleet.plan import RunPlan
     from quantlab.fleet.session import Session
     from quantlab.fleet.spec import load_fleet
@@ -342,7 +342,7 @@ def _loop_run(coroutine: Any) -> dict[str, Any]:
     except ImportError:  # not made for every platform; asyncio's own loop does the same, a little slower
         result: dict[str, Any] = asyncio.run(coroutine)
     else:
-        from quantlab.exchange.wall import walled
+        from quantlab.exchange.walls.wall import walled
 
         result = uvloop.run(coroutine, loop_factory=walled(uvloop.Loop))
     return result

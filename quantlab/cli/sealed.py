@@ -22,8 +22,8 @@ from yarl import URL
 from quantlab.cli.runs import RunOptions, preflight_of, run_engine, say, venue_for
 from quantlab.environment import scrubbed
 from quantlab.exchange import DoorConfig
-from quantlab.exchange.gate import Gate
-from quantlab.exchange.seal import machine_has_it, seal
+from quantlab.exchange.walls.gate import Gate
+from quantlab.exchange.walls.seal import machine_has_it, seal
 from quantlab.model import QuantlabError, Refused
 from quantlab.settings import Settings
 

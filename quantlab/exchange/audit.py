@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from quantlab.exchange.budget import Budget
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import Egress, unwritten
 from quantlab.exchange.keyed import KeyedReader
+from quantlab.exchange.weight.budget import Budget
 from quantlab.model.errors import ExchangeError, ExchangeUnreachable, MalformedMessage, Refused
 from quantlab.model.protocols import Signer
 from quantlab.vault.permissions import Verdict, judge

@@ -8,17 +8,17 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from quantlab.exchange.budget import Priority
 from quantlab.exchange.clock import ExchangeClock, Reading
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
-from quantlab.exchange.feed import StreamFeed
 from quantlab.exchange.guard import guarded_session
 from quantlab.exchange.rest import Rest
 from quantlab.exchange.rules import Origins
-from quantlab.exchange.shared_state import shared_budget
 from quantlab.exchange.sharing import Answer
+from quantlab.exchange.stream.feed import StreamFeed
 from quantlab.exchange.transport import Transport
+from quantlab.exchange.weight.budget import Priority
+from quantlab.exchange.weight.shared_state import shared_budget
 
 
 class Door:

@@ -28,10 +28,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_middlewares import ClientHandlerType
 from yarl import URL
 
-from quantlab.exchange import gate, wall
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.frames import guarded_web_socket
 from quantlab.exchange.rules import Rules
+from quantlab.exchange.walls import gate, wall
 from quantlab.model.errors import MalformedMessage, Refused
 
 _MAX_CONNECTIONS = 16

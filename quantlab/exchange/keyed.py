@@ -16,13 +16,11 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from quantlab.exchange.budget import Budget
 from quantlab.exchange.config import DoorConfig, address_of
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
-from quantlab.exchange.errors import Failure, failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.errors import Failure, failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.retry import TRIES, Backoff
 from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
-from quantlab.exchange.retry import TRIES, Backoff
-from quantlab.exchange.shared_state import shared_budget
 from quantlab.exchange.signed_rules import (
     ACCOUNT,
     COMMISSION,
@@ -35,6 +33,8 @@ from quantlab.exchange.signed_rules import (
 )
 from quantlab.exchange.signing import clean as _clean
 from quantlab.exchange.signing import signed_query
+from quantlab.exchange.weight.budget import Budget
+from quantlab.exchange.weight.shared_state import shared_budget
 from quantlab.model.errors import ExchangeError, MalformedMessage, Refused
 from quantlab.model.protocols import Signer
 

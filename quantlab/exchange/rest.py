@@ -8,12 +8,12 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from quantlab.exchange.budget import Priority
 from quantlab.exchange.clock import Reading
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.rules import VENUE_CLOCK
 from quantlab.exchange.sharing import FOREVER, Answer, Answers, Lifetime
 from quantlab.exchange.transport import Transport
+from quantlab.exchange.weight.budget import Priority
 from quantlab.model.errors import MalformedMessage
 from quantlab.model.timeframe import timeframe_ms
 

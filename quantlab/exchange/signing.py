@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote, unquote, urlencode
 
-from quantlab.exchange.errors import Failure
+from quantlab.exchange.failure.errors import Failure
 from quantlab.exchange.signed_rules import KEY_HEADER
 from quantlab.model.errors import ExchangeError, MalformedMessage, OutcomeUnknown, QuantlabError
 from quantlab.model.protocols import Signer

@@ -10,15 +10,15 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from quantlab.exchange.budget import Budget, Held, Priority
 from quantlab.exchange.client import IMPLICIT_METHODS, keyless_client
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.errors import Failure, failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.errors import Failure, failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.retry import asked_again
 from quantlab.exchange.guard import ATTEMPT, Attempt
-from quantlab.exchange.retry import asked_again
 from quantlab.exchange.sharing import Answer
-from quantlab.exchange.weights import EXCHANGE_INFO, allowed_weight, weight_of
+from quantlab.exchange.weight.budget import Budget, Held, Priority
+from quantlab.exchange.weight.weights import EXCHANGE_INFO, allowed_weight, weight_of
 from quantlab.model.errors import Refused
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from quantlab.exchange.seal import MEANING, is_sealed
+from quantlab.exchange.walls.seal import MEANING, is_sealed
 from quantlab.fleet.plan import RunPlan
 from quantlab.fleet.spec import FleetSpec
 from quantlab.model import Source

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from quantlab.exchange.seal import is_sealed
+from quantlab.exchange.walls.seal import is_sealed
 from quantlab.fleet.engine import Engine
 from quantlab.ledger import Ledger, fills_sha256
 from quantlab.model import Source

@@ -90,7 +90,7 @@ class MarketReader:
 
     async def _hold_open(self) -> None:
         from quantlab.exchange import Door, DoorConfig
-        from quantlab.exchange.budget import Priority
+        from quantlab.exchange.weight.budget import Priority
         from quantlab.fleet.sources import source_of
 
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from quantlab.exchange import DoorConfig
-from quantlab.exchange.armed import NOT_ON_MAINNET, Armed
+from quantlab.exchange.trading.armed import NOT_ON_MAINNET, Armed
 from quantlab.ledger.database import database_path
 from quantlab.ledger.keys import KeyRow, KeyStore
 from quantlab.model import Refused

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from quantlab.exchange import Door
-from quantlab.exchange.armed import Armed
-from quantlab.exchange.orders import OrderClient
+from quantlab.exchange.trading.armed import Armed
+from quantlab.exchange.trading.orders import OrderClient
 from quantlab.ledger import Ledger
 from quantlab.live.broker import Holdings, InputLog, LiveBroker
 from quantlab.live.ids import run_key

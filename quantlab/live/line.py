@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from quantlab.exchange.order_rules import SOCKET_PATH
-from quantlab.exchange.orders import GIVEN_UP_S, OrderClient, Outcome, Row
-from quantlab.exchange.retry import Backoff
-from quantlab.exchange.user_stream import UserStream
+from quantlab.exchange.failure.retry import Backoff
+from quantlab.exchange.trading.order_rules import SOCKET_PATH
+from quantlab.exchange.trading.orders import GIVEN_UP_S, OrderClient, Outcome, Row
+from quantlab.exchange.trading.user_stream import UserStream
 from quantlab.live.broker import Key, LiveBroker, Working
 from quantlab.live.ids import intent_of
 from quantlab.live.reports import Report, of_event, of_row, of_trades

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from quantlab.exchange.orders import GIVEN_UP_S, OrderClient, Row
+from quantlab.exchange.trading.orders import GIVEN_UP_S, OrderClient, Row
 from quantlab.live.fills import fill_of, receipt_of
 from quantlab.live.ids import client_id, intent_of
 from quantlab.live.reports import of_row, of_trades

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from quantlab.exchange import Door, DoorConfig
-from quantlab.exchange.weights import weight_of
+from quantlab.exchange.weight.weights import weight_of
 from quantlab.market import stream_names
 from quantlab.model import Instrument, QuantlabError
 from quantlab.selftest.listening import Listener

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quantlab.exchange import Door, DoorConfig
-from quantlab.exchange.shared_state import shared_budget
-from quantlab.exchange.window import WINDOW_S
+from quantlab.exchange.weight.shared_state import shared_budget
+from quantlab.exchange.weight.window import WINDOW_S
 from quantlab.model import QuantlabError
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from quantlab.exchange.line import Line, Priority, Waiter
-from quantlab.exchange.window import LOST_MARGIN_S, WINDOW_S, Process, State, Stop, WeightRule
+from quantlab.exchange.weight.line import Line, Priority, Waiter
+from quantlab.exchange.weight.window import LOST_MARGIN_S, WINDOW_S, Process, State, Stop, WeightRule
 
 
 @dataclass

@@ -20,11 +20,11 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from quantlab.exchange import gate, landlock, wall
 from quantlab.exchange.egress import EgressLog
 from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
 from quantlab.exchange.rules import Origins
-from quantlab.exchange.seal import is_sealed, seal
+from quantlab.exchange.walls import gate, landlock, wall
+from quantlab.exchange.walls.seal import is_sealed, seal
 
 from .prisoner import libc, outcome
 

@@ -290,7 +290,7 @@ def _uvloop_run() -> Any:
 
     import uvloop
 
-    from quantlab.exchange.wall import walled
+    from quantlab.exchange.walls.wall import walled
 
     return functools.partial(uvloop.run, loop_factory=walled(uvloop.Loop) if sys.argv[1] == "wall" else uvloop.Loop)
 
@@ -320,14 +320,14 @@ def outcome(way: Attempt, name: str) -> str:
 def main(kind: str) -> dict[str, dict[str, str]]:
     logging.disable()
     if kind == "wall":
-        from quantlab.exchange import wall
+        from quantlab.exchange.walls import wall
 
         wall.stand()
     elif kind == "seal":
         from yarl import URL
 
-        from quantlab.exchange.gate import Gate
-        from quantlab.exchange.seal import seal
+        from quantlab.exchange.walls.gate import Gate
+        from quantlab.exchange.walls.seal import seal
 
         gate = Gate([URL(f"http://{HOST}:{PORT}")]).__enter__()
         seal(os.dup(gate.descriptor))

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from quantlab.exchange import Door
-from quantlab.exchange import retry as retry_module
-from quantlab.exchange.budget import Held, Priority
+from quantlab.exchange.failure import retry as retry_module
 from quantlab.exchange.rules import VENUE_CLOCK
+from quantlab.exchange.weight.budget import Held, Priority
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable, MalformedMessage
 
 from .scripted import ScriptedExchange, config_for, raw, until

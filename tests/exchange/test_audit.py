@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from quantlab.exchange import DoorConfig
-from quantlab.exchange import retry as retry_module
 from quantlab.exchange.audit import audit
 from quantlab.exchange.config import HOSTS
+from quantlab.exchange.failure import retry as retry_module
 from quantlab.exchange.signed_rules import ACCOUNT, RESTRICTIONS, TIME
 from quantlab.model import Refused
 from quantlab.venue import Venue

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from quantlab.exchange.budget import Budget, Held, Priority
-from quantlab.exchange.store import OwnState
+from quantlab.exchange.weight.budget import Budget, Held, Priority
+from quantlab.exchange.weight.store import OwnState
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable
 
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from quantlab.exchange.budget import Budget
-from quantlab.exchange.shared_state import SharedState
-from quantlab.exchange.store import OwnState
+from quantlab.exchange.weight.budget import Budget
+from quantlab.exchange.weight.shared_state import SharedState
+from quantlab.exchange.weight.store import OwnState
 from quantlab.venue import Venue
 from quantlab.venue.child import VenueChild
 from quantlab.venue.market import open_market

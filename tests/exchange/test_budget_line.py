@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.exchange import line
-from quantlab.exchange.line import Priority, Waiter
-from quantlab.exchange.window import WeightRule
+from quantlab.exchange.weight import line
+from quantlab.exchange.weight.line import Priority, Waiter
+from quantlab.exchange.weight.window import WeightRule
 
 from .budget_machine import Machine, play
 

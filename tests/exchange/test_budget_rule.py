@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab.exchange.line import Priority
-from quantlab.exchange.window import WINDOW_S, Process, State, Stop, WeightRule
+from quantlab.exchange.weight.line import Priority
+from quantlab.exchange.weight.window import WINDOW_S, Process, State, Stop, WeightRule
 from quantlab.venue.limits import WeightLimit
 
 from .budget_machine import Machine, Sent, most_in_any_window, play

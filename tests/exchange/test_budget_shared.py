@@ -19,12 +19,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quantlab.exchange import shared_state
-from quantlab.exchange.budget import Budget, Priority
 from quantlab.exchange.config import HOSTS, DoorConfig
-from quantlab.exchange.shared_state import SharedState, shared_budget, state_path, store_for
-from quantlab.exchange.store import Busy, OwnState
-from quantlab.exchange.window import LOST_MARGIN_S, Process, Row, State, WeightRule
+from quantlab.exchange.weight import shared_state
+from quantlab.exchange.weight.budget import Budget, Priority
+from quantlab.exchange.weight.shared_state import SharedState, shared_budget, state_path, store_for
+from quantlab.exchange.weight.store import Busy, OwnState
+from quantlab.exchange.weight.window import LOST_MARGIN_S, Process, Row, State, WeightRule
 from quantlab.model import ExchangeError, ExchangeUnreachable
 
 from .scripted import config_for, until
@@ -173,8 +173,8 @@ def one_path(budget: Budget) -> Path:
 _TAKER = """
 import asyncio, sys, time
 from pathlib import Path
-from quantlab.exchange.budget import Budget
-from quantlab.exchange.shared_state import SharedState
+from quantlab.exchange.weight.budget import Budget
+from quantlab.exchange.weight.shared_state import SharedState
 
 async def main():
     budget = Budget(100, timeout_s=30.0, open_store=lambda rule: SharedState(Path(sys.argv[1]), rule))
@@ -213,8 +213,8 @@ async def test_what_was_held_outlives_a_killed_owner(path: Path) -> None:
 _LOOPER = """
 import asyncio, os, random, sys, time
 from pathlib import Path
-from quantlab.exchange.budget import Budget
-from quantlab.exchange.shared_state import SharedState
+from quantlab.exchange.weight.budget import Budget
+from quantlab.exchange.weight.shared_state import SharedState
 
 async def main():
     rng = random.Random(int(sys.argv[2]))

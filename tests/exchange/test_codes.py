@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab.exchange.codes import CODES, code_of, kind_of_code
-from quantlab.exchange.rejections import FILTERS, MESSAGES, TOLD_BY_MESSAGE, Reason, hint_of, rejection_of
-from quantlab.exchange.statuses import STATUSES, status_of
-from quantlab.exchange.taxonomy import Kind
+from quantlab.exchange.failure.codes import CODES, code_of, kind_of_code
+from quantlab.exchange.failure.rejections import FILTERS, MESSAGES, TOLD_BY_MESSAGE, Reason, hint_of, rejection_of
+from quantlab.exchange.failure.statuses import STATUSES, status_of
+from quantlab.exchange.failure.taxonomy import Kind
 
 #: All codes that errors.md of Binance's spot documentation has named so far, and those named beside it: -1010 and -2038
 #: in its section on messages, -1099 and -1131 in the change log of 2019, -2008 as the exchange answers unknown keys.

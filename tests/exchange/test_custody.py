@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from quantlab.exchange import retry as retry_module
 from quantlab.exchange.custody import Custodian, KeyWatch, door_to, drifted
+from quantlab.exchange.failure import retry as retry_module
 from quantlab.ledger import Ledger
 from quantlab.ledger.keys import KeyRow
 from quantlab.settings import Settings, load_settings

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantlab.exchange import DoorConfig
-from quantlab.exchange.errors import Failure, Kind, failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.errors import Failure, Kind, failure_of_answer, failure_of_exception
 from quantlab.model import ExchangeError, ExchangeUnreachable, MalformedMessage, OutcomeUnknown, Refused
 
 NOW_MS = 1_659_761_900_000

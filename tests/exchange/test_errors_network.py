@@ -14,10 +14,10 @@ import aiohttp
 import pytest
 
 from quantlab.exchange import Door, DoorConfig
-from quantlab.exchange import retry as retry_module
 from quantlab.exchange.config import HOSTS
-from quantlab.exchange.network import PROXY_SETTINGS, trouble_of
-from quantlab.exchange.taxonomy import Kind
+from quantlab.exchange.failure import retry as retry_module
+from quantlab.exchange.failure.network import PROXY_SETTINGS, trouble_of
+from quantlab.exchange.failure.taxonomy import Kind
 from quantlab.model import ExchangeUnreachable, MalformedMessage, QuantlabError
 
 from .false_networks import NAME, Authority, answers_time, listening, resolver_fails, resolves_to, says

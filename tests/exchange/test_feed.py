@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from quantlab.exchange import Door, stream_session, subscription
-from quantlab.exchange import retry as retry_module
-from quantlab.exchange.subscription import MAX_STREAMS
+from quantlab.exchange import Door
+from quantlab.exchange.failure import retry as retry_module
+from quantlab.exchange.stream import session as stream_session
+from quantlab.exchange.stream import subscription
+from quantlab.exchange.stream.subscription import MAX_STREAMS
 from quantlab.model import ConfigurationError, ExchangeError, ExchangeUnreachable, Refused
 
 from .scripted import RecordingSink, ScriptedExchange, config_for, until

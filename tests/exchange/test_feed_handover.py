@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from quantlab.exchange import Door, stream_session
-from quantlab.exchange import feed as feed_module
-from quantlab.exchange import retry as retry_module
-from quantlab.exchange.handover import Handover
+from quantlab.exchange import Door
+from quantlab.exchange.failure import retry as retry_module
+from quantlab.exchange.stream import feed as feed_module
+from quantlab.exchange.stream import session as stream_session
+from quantlab.exchange.stream.handover import Handover
 from quantlab.venue import Venue
 from quantlab.venue.market import open_market
 

@@ -13,11 +13,13 @@ from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab.exchange import Door, stream_session, subscription
-from quantlab.exchange import retry as retry_module
-from quantlab.exchange.pace import DIALS, DIALS_S, MESSAGES, MESSAGES_S, Pace, dials_to
-from quantlab.exchange.subscription import Subscription
-from quantlab.exchange.watchdog import Verdict, Watchdog
+from quantlab.exchange import Door
+from quantlab.exchange.failure import retry as retry_module
+from quantlab.exchange.stream import session as stream_session
+from quantlab.exchange.stream import subscription
+from quantlab.exchange.stream.pace import DIALS, DIALS_S, MESSAGES, MESSAGES_S, Pace, dials_to
+from quantlab.exchange.stream.subscription import Subscription
+from quantlab.exchange.stream.watchdog import Verdict, Watchdog
 from quantlab.model import ExchangeError
 from quantlab.venue import Venue
 from quantlab.venue.market import open_market

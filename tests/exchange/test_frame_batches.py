@@ -14,7 +14,7 @@ from aiohttp.http_websocket import WebSocketError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.exchange.frame_batches import FrameBatches
+from quantlab.exchange.stream.frame_batches import FrameBatches
 
 MOST = 70_000
 

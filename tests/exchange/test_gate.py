@@ -17,11 +17,12 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from quantlab.exchange import Door, gate
+from quantlab.exchange import Door
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.gate import Gate, GateKeys
 from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
 from quantlab.exchange.rules import Origins
+from quantlab.exchange.walls import gate
+from quantlab.exchange.walls.gate import Gate, GateKeys
 from quantlab.model import ExchangeUnreachable, Refused
 
 from .scripted import RecordingSink, ScriptedExchange, config_for

@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from yarl import URL
 
-from quantlab.exchange.gate import Gate
+from quantlab.exchange.walls.gate import Gate
 
 from .false_networks import Authority
 

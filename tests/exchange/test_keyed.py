@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from quantlab.exchange import Door
-from quantlab.exchange import retry as retry_module
+from quantlab.exchange.failure import retry as retry_module
 from quantlab.exchange.keyed import KeyedReader
 from quantlab.exchange.signed_rules import ACCOUNT, COMMISSION, RESTRICTIONS, TIME
 from quantlab.model import ExchangeError, ExchangeUnreachable, MalformedMessage, Refused

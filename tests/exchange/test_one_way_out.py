@@ -43,12 +43,14 @@ def ways_out(source: str) -> list[str]:
 
 
 def test_only_the_guard_makes_a_client() -> None:
-    found = {path.name: ways_out(path.read_text()) for path in ROOM.glob("*.py")}
+    found = {path.relative_to(ROOM).as_posix(): ways_out(path.read_text()) for path in ROOM.rglob("*.py")}
     assert found.pop("guard.py") == ["socket", "ClientSession"], "one session; `socket` for the resolver's types"
-    assert found.pop("gatekeeper.py") == ["socket", "create_connection"], "a process of its own, for two addresses"
-    assert found.pop("gate.py") == ["socket"], "takes connections over"
-    assert found.pop("seal.py") == ["socket"], "tries whether the kernel refuses"
-    assert found.pop("wall.py") == ["socket", "create_connection", "create_datagram_endpoint"], "refuses them"
+    assert found.pop("walls/gatekeeper.py") == ["socket", "create_connection"], (
+        "a process of its own: two addresses"
+    )
+    assert found.pop("walls/gate.py") == ["socket"], "takes connections over"
+    assert found.pop("walls/seal.py") == ["socket"], "tries whether the kernel refuses"
+    assert found.pop("walls/wall.py") == ["socket", "create_connection", "create_datagram_endpoint"], "refuses them"
     assert {name: ways for name, ways in found.items() if ways} == {}
 
 

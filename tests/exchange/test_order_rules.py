@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from quantlab.exchange.armed import Armed
 from quantlab.exchange.config import HOSTS, DoorConfig
-from quantlab.exchange.order_rules import ENDPOINTS, OrderRules, weight_of
 from quantlab.exchange.rules import SUBSCRIBE_ACCOUNT, looks_like_order
+from quantlab.exchange.trading.armed import Armed
+from quantlab.exchange.trading.order_rules import ENDPOINTS, OrderRules, weight_of
 from quantlab.model import Refused
 
 from .scripted import config_for

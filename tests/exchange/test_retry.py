@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab.exchange.retry import TRIES, Backoff, asked_again
-from quantlab.exchange.taxonomy import Failure, Kind, PauseFor
+from quantlab.exchange.failure.retry import TRIES, Backoff, asked_again
+from quantlab.exchange.failure.taxonomy import Failure, Kind, PauseFor
 from quantlab.model import ExchangeError
 
 

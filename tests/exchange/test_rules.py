@@ -21,7 +21,7 @@ from quantlab.exchange.rules import (
     looks_like_order,
     request_fault,
 )
-from quantlab.exchange.weights import weight_of
+from quantlab.exchange.weight.weights import weight_of
 from quantlab.model import Refused
 
 MAINNET = Origins(URL("https://data-api.binance.vision"), URL("wss://data-stream.binance.vision"))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantlab.exchange import seccomp
-from quantlab.exchange.seccomp import MACHINES, REFUSED, SENDS, SENDTO, SOCKETS, program, this_machine
+from quantlab.exchange.walls import seccomp
+from quantlab.exchange.walls.seccomp import MACHINES, REFUSED, SENDS, SENDTO, SOCKETS, program, this_machine
 from quantlab.model import Refused
 
 ALLOWED, EPERM = 0x7FFF_0000, 0x0005_0001

@@ -20,8 +20,8 @@ from aiohttp import web
 from yarl import URL
 
 from quantlab.exchange import keyed as keyed_module
-from quantlab.exchange import retry as retry_module
 from quantlab.exchange.audit import audit
+from quantlab.exchange.failure import retry as retry_module
 from quantlab.exchange.keyed import KeyedReader
 from quantlab.exchange.signed_rules import ACCOUNT, RESTRICTIONS, TIME
 

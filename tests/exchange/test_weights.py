@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from quantlab.exchange.weights import weight_of
+from quantlab.exchange.weight.weights import weight_of
 from quantlab.model import Refused
 
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, cast
 
 from quantlab.exchange import Door
-from quantlab.exchange.armed import Armed
-from quantlab.exchange.orders import OrderClient
+from quantlab.exchange.trading.armed import Armed
+from quantlab.exchange.trading.orders import OrderClient
 from quantlab.live.broker import LiveBroker
 from quantlab.live.line import OrderLine
 from quantlab.model import (

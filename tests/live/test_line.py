@@ -17,7 +17,7 @@ ORDER = "/api/v3/order"
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quantlab.exchange.retry._FIRST_S", 0.05)
+    monkeypatch.setattr("quantlab.exchange.failure.retry._FIRST_S", 0.05)
     monkeypatch.setattr("quantlab.live.line.GIVEN_UP_S", 0.4)
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from quantlab.exchange.taxonomy import Kind
+from quantlab.exchange.failure.taxonomy import Kind
 
 
 class Trouble(NamedTuple):

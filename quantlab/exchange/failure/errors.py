@@ -17,12 +17,12 @@ from typing import NamedTuple
 import aiohttp
 import msgspec
 
-from quantlab.exchange.codes import CODES, kind_of_code
 from quantlab.exchange.config import DoorConfig
-from quantlab.exchange.network import error_words, trouble_of
-from quantlab.exchange.rejections import hint_of
-from quantlab.exchange.statuses import STATUSES, status_of
-from quantlab.exchange.taxonomy import Failure, Kind, PauseFor, is_read
+from quantlab.exchange.failure.codes import CODES, kind_of_code
+from quantlab.exchange.failure.network import error_words, trouble_of
+from quantlab.exchange.failure.rejections import hint_of
+from quantlab.exchange.failure.statuses import STATUSES, status_of
+from quantlab.exchange.failure.taxonomy import Failure, Kind, PauseFor, is_read
 from quantlab.model.errors import (
     ExchangeError,
     ExchangeUnreachable,
@@ -63,7 +63,8 @@ def failure_of_answer(
     """The failure that an answer is, or None when it is a good one.
 
     `what` names the request for people, `method` tells whether it could have changed anything, `shape` is how the JSON
-    of a good answer may begin ("" where any will do), `wall_ms` is our clock, which a pause is measured from where the answer has no `Date`.
+    of a good answer may begin ("" where any will do), `wall_ms` is our clock: a pause is measured from it where the
+    answer has no `Date`.
     """
     told = _told(body)
     if status == 200 and told is None:

@@ -17,15 +17,15 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from quantlab.exchange.budget import Priority
 from quantlab.exchange.config import address_of
-from quantlab.exchange.errors import failure_of_exception
+from quantlab.exchange.failure.errors import failure_of_exception
+from quantlab.exchange.failure.retry import Backoff
 from quantlab.exchange.guard import ATTEMPT, Attempt
-from quantlab.exchange.order_rules import SOCKET_WEIGHT, SUBSCRIBE_WEIGHT
-from quantlab.exchange.orders import OrderClient
-from quantlab.exchange.retry import Backoff
 from quantlab.exchange.rules import SUBSCRIBE_ACCOUNT
 from quantlab.exchange.signing import clean, signed_frame
+from quantlab.exchange.trading.order_rules import SOCKET_WEIGHT, SUBSCRIBE_WEIGHT
+from quantlab.exchange.trading.orders import OrderClient
+from quantlab.exchange.weight.budget import Priority
 from quantlab.model.errors import ExchangeError, ExchangeUnreachable, QuantlabError
 
 _log = logging.getLogger(__name__)

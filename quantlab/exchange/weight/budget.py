@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from quantlab.exchange.line import LEASE_S, Line, Priority, Waiter
-from quantlab.exchange.patience import refusal
-from quantlab.exchange.store import Busy, OwnState, Store
-from quantlab.exchange.window import WINDOW_S, Process, State, Stop, WeightRule
+from quantlab.exchange.weight.line import LEASE_S, Line, Priority, Waiter
+from quantlab.exchange.weight.patience import refusal
+from quantlab.exchange.weight.store import Busy, OwnState, Store
+from quantlab.exchange.weight.window import WINDOW_S, Process, State, Stop, WeightRule
 from quantlab.model.errors import ConfigurationError, ExchangeError, ExchangeUnreachable, QuantlabError
 
 __all__ = ["Budget", "Held", "Priority"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from quantlab.exchange.codes import code_of
+from quantlab.exchange.failure.codes import code_of
 
 #: The codes whose message has to be read.
 TOLD_BY_MESSAGE = frozenset({-1010, -1013, -2010, -2011, -2038})

@@ -19,7 +19,7 @@ from collections import deque
 from enum import IntEnum
 from typing import Any
 
-from quantlab.exchange.window import Row, State, WeightRule
+from quantlab.exchange.weight.window import Row, State, WeightRule
 
 #: A process that was not heard of for so long does not stand in the line any more.
 LEASE_S = 1.0

@@ -12,12 +12,12 @@ import msgspec
 
 from quantlab.exchange.config import DoorConfig, address_of
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.errors import failure_of_answer, failure_of_exception
-from quantlab.exchange.frame_batches import read_in_batches
+from quantlab.exchange.failure.errors import failure_of_answer, failure_of_exception
 from quantlab.exchange.guard import ATTEMPT, Attempt
-from quantlab.exchange.pace import MESSAGES, MESSAGES_S, Pace, dials_to
-from quantlab.exchange.subscription import Subscription
-from quantlab.exchange.watchdog import Verdict, Watchdog
+from quantlab.exchange.stream.frame_batches import read_in_batches
+from quantlab.exchange.stream.pace import MESSAGES, MESSAGES_S, Pace, dials_to
+from quantlab.exchange.stream.subscription import Subscription
+from quantlab.exchange.stream.watchdog import Verdict, Watchdog
 from quantlab.model.errors import ExchangeError, ExchangeUnreachable, QuantlabError
 
 _MAX_FRAME_BYTES = 16 * 2**20

@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from quantlab.exchange.event_number import EventNumber, event_number
-from quantlab.exchange.stream_session import StreamSession
+from quantlab.exchange.stream.event_number import EventNumber, event_number
+from quantlab.exchange.stream.session import StreamSession
 from quantlab.model.errors import ExchangeUnreachable
 from quantlab.model.protocols import Sink
 

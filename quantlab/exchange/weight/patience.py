@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from quantlab.exchange.line import Waiter
-from quantlab.exchange.window import State, WeightRule
+from quantlab.exchange.weight.line import Waiter
+from quantlab.exchange.weight.window import State, WeightRule
 from quantlab.model.errors import ExchangeError, ExchangeUnreachable, QuantlabError
 
 

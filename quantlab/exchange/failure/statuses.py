@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from quantlab.exchange.taxonomy import Kind
+from quantlab.exchange.failure.taxonomy import Kind
 
 
 class Status(NamedTuple):

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import msgspec
 
-from quantlab.exchange.budget import Budget
 from quantlab.exchange.config import DoorConfig
-from quantlab.exchange.store import Busy, OwnState, Store
-from quantlab.exchange.window import WINDOW_S, State, WeightRule
+from quantlab.exchange.weight.budget import Budget
+from quantlab.exchange.weight.store import Busy, OwnState, Store
+from quantlab.exchange.weight.window import WINDOW_S, State, WeightRule
 
 _log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from yarl import URL
 
-from quantlab.exchange.armed import Armed
 from quantlab.exchange.rules import HEADERS, SUBSCRIBE_ACCOUNT, UPGRADE_HEADERS, header_fault, is_at
 from quantlab.exchange.signed_rules import KEY_HEADER
+from quantlab.exchange.trading.armed import Armed
 from quantlab.model.errors import Refused
 
 ORDER, OPEN_ORDERS = "/api/v3/order", "/api/v3/openOrders"

@@ -10,11 +10,11 @@ import aiohttp
 
 from quantlab.exchange.config import DoorConfig, address_of
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.handover import OVERLAP_S, Handover
-from quantlab.exchange.retry import TRIES, Backoff
-from quantlab.exchange.settling import Settling
-from quantlab.exchange.stream_session import Broken, StreamSession
-from quantlab.exchange.subscription import Subscription
+from quantlab.exchange.failure.retry import TRIES, Backoff
+from quantlab.exchange.stream.handover import OVERLAP_S, Handover
+from quantlab.exchange.stream.session import Broken, StreamSession
+from quantlab.exchange.stream.settling import Settling
+from quantlab.exchange.stream.subscription import Subscription
 from quantlab.model.errors import QuantlabError
 from quantlab.model.protocols import Sink
 

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 
-from quantlab.exchange import gate, landlock, seccomp
+from quantlab.exchange.walls import gate, landlock, seccomp
 from quantlab.model.errors import Refused
 
 #: What "sealed" means, for manifest, summary and report.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from quantlab.exchange.window import State, WeightRule
+from quantlab.exchange.weight.window import State, WeightRule
 
 
 class Busy(Exception):

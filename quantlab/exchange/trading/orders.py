@@ -19,17 +19,17 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from quantlab.exchange.armed import Armed
-from quantlab.exchange.budget import Budget, Priority
 from quantlab.exchange.clock import ExchangeClock
 from quantlab.exchange.config import address_of
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.errors import failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.errors import failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.retry import TRIES, Backoff
+from quantlab.exchange.failure.taxonomy import Failure, Kind
 from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
-from quantlab.exchange.order_rules import ACCOUNT, COMMISSION, OPEN_ORDERS, ORDER, TRADES, OrderRules, weight_of
-from quantlab.exchange.retry import TRIES, Backoff
 from quantlab.exchange.signing import RECV_WINDOW_MS, clean, signed_query
-from quantlab.exchange.taxonomy import Failure, Kind
+from quantlab.exchange.trading.armed import Armed
+from quantlab.exchange.trading.order_rules import ACCOUNT, COMMISSION, OPEN_ORDERS, ORDER, TRADES, OrderRules, weight_of
+from quantlab.exchange.weight.budget import Budget, Priority
 from quantlab.model.errors import ExchangeError, MalformedMessage, QuantlabError, Refused
 from quantlab.model.protocols import Signer
 from quantlab.redact import redact

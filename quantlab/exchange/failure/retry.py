@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from quantlab.exchange.taxonomy import Failure
+from quantlab.exchange.failure.taxonomy import Failure
 
 #: Attempts at one question, the first included.
 TRIES = 3
