@@ -45,9 +45,7 @@ def ways_out(source: str) -> list[str]:
 def test_only_the_guard_makes_a_client() -> None:
     found = {path.relative_to(ROOM).as_posix(): ways_out(path.read_text()) for path in ROOM.rglob("*.py")}
     assert found.pop("guard.py") == ["socket", "ClientSession"], "one session; `socket` for the resolver's types"
-    assert found.pop("walls/gatekeeper.py") == ["socket", "create_connection"], (
-        "a process of its own: two addresses"
-    )
+    assert found.pop("walls/gatekeeper.py") == ["socket", "create_connection"], "a process of its own: two addresses"
     assert found.pop("walls/gate.py") == ["socket"], "takes connections over"
     assert found.pop("walls/seal.py") == ["socket"], "tries whether the kernel refuses"
     assert found.pop("walls/wall.py") == ["socket", "create_connection", "create_datagram_endpoint"], "refuses them"
