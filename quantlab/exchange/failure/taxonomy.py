@@ -12,8 +12,9 @@ from quantlab.model.errors import ExchangeError, QuantlabError
 class Kind(StrEnum):
     """Why a request failed. The kind decides what may be done next; the words are for people.
 
-    Only `TRANSIENT`, `RATE` and `CLOCK` say that *nothing was done*, so that an order may be sent once more. After
-    `UNKNOWN_OUTCOME` it may have been done: ask the exchange for it, never send it again.
+    After `UNKNOWN_OUTCOME` a change of the account may have been made: ask the exchange for it, never send it again. Of
+    an order all others but `MALFORMED`, which only a read can be, say that nothing was done; after `TRANSIENT`, `RATE`
+    and `CLOCK` it may be sent once more.
     """
 
     #: Not now: nothing was done, and the same question may be answered in a moment.
