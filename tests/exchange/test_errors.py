@@ -171,6 +171,7 @@ def of_order(status: int, body: bytes | str = "", **headers: str) -> Failure:
         (400, error_body(-1042, "nobody knows this one"), Kind.UNKNOWN_OUTCOME),
         (409, error_body(-2021, "Order cancel-replace partially failed."), Kind.UNKNOWN_OUTCOME),
         (409, "", Kind.UNKNOWN_OUTCOME),
+        *((status, "", Kind.UNKNOWN_OUTCOME) for status in (201, 202, 204, 206)),
         (200, "<html>", Kind.UNKNOWN_OUTCOME),
         (200, "", Kind.UNKNOWN_OUTCOME),
         (200, '{"orderId":', Kind.UNKNOWN_OUTCOME),

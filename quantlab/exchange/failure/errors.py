@@ -130,7 +130,9 @@ def _kind(status: int, code: int, *, read: bool) -> Kind:
         return kind_of_code(code, read=read)
     else:
         kind = status_of(status).kind
-    return Kind.TRANSIENT if read and kind is Kind.UNKNOWN_OUTCOME else kind
+    if read:
+        return Kind.TRANSIENT if kind is Kind.UNKNOWN_OUTCOME else kind
+    return Kind.UNKNOWN_OUTCOME if kind is Kind.MALFORMED else kind  # a 202 or 204: it may well have been done
 
 
 def _failure_of_body(what: str, body: bytes, method: str, shape: str) -> Failure | None:
