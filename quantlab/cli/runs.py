@@ -390,12 +390,12 @@ def _error_of(code: int, log: Path) -> QuantlabError:
 
 
 def _print_summary(summary: dict[str, Any], folder: Path) -> None:
-    requests = summary["requests"]
+    requests, report = summary["requests"], folder / "report.html"
     print(
         f"{summary['run_id']}: {summary['bots']} bots, {summary['bots_traded']} traded, {summary['fills']} fills, "
         f"net {summary['net_pnl_usdt']} USDT after {summary['fees_usdt']} USDT fees. {summary['label']}.\n"
         f"{summary['events']:,} events at {summary['events_per_second']:,}/s, {requests['sent']} requests "
         f"({requests['weight']} weight), {requests['order_requests']} orders left, "
         f"accounts {'agree' if summary['accounting_ok'] else 'DO NOT AGREE'}.\n"
-        f"report: {folder / 'report.html'}"
+        + (f"report: {report}" if report.exists() else "no report was made: `quantlab report` makes one")
     )

@@ -61,7 +61,8 @@ class Attempt:
     def used_weight(self) -> int | None:
         """The exchange's own count of its minute, where the answer told it."""
         value = next((told for name, told in self.headers.items() if name.lower() == "x-mbx-used-weight-1m"), "")
-        return int(value) if value.isdigit() else None
+        # Nine digits are beyond any minute's weight: what is longer, or no plain digit, is no count.
+        return int(value) if value.isascii() and value.isdecimal() and len(value) <= 9 else None
 
 
 #: The attempt that the running task is making.

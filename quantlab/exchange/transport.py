@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +12,7 @@ import aiohttp
 from quantlab.exchange.client import IMPLICIT_METHODS, keyless_client
 from quantlab.exchange.config import DoorConfig
 from quantlab.exchange.egress import EgressLog
-from quantlab.exchange.failure.errors import Failure, failure_of_answer, failure_of_exception
+from quantlab.exchange.failure.errors import Failure, date_ms, failure_of_answer, failure_of_exception
 from quantlab.exchange.failure.retry import asked_again
 from quantlab.exchange.guard import ATTEMPT, Attempt
 from quantlab.exchange.sharing import Answer
@@ -66,7 +65,7 @@ class Transport:
 
         attempt = await asked_again(lambda: self._attempt(path, params, weight, leave), deadline, self._clock)
         answer = Answer(
-            attempt.body or b"", _date_ms(attempt.headers), attempt.sent_s, attempt.answered_s, attempt.used_weight
+            attempt.body or b"", date_ms(attempt.headers), attempt.sent_s, attempt.answered_s, attempt.used_weight
         )
         self._heard(answer)
         if path == EXCHANGE_INFO:
@@ -129,7 +128,7 @@ class Transport:
             self._budget.returned(held)
             return
         if attempt.status:
-            self._budget.answered(held, attempt.used_weight, _date_ms(attempt.headers))
+            self._budget.answered(held, attempt.used_weight, date_ms(attempt.headers))
         else:
             self._budget.lost(held)
         self._log.sent(self._config.address, path, weight, attempt.status, detail)
@@ -143,11 +142,3 @@ _TICKERS = frozenset({"/api/v3/ticker/24hr", "/api/v3/ticker/bookTicker", "/api/
 def _shape(path: str, params: Mapping[str, Any]) -> str:
     """How the JSON of a good answer begins. Source: Binance spot REST docs, checked 2026-11-23."""
     return "[" if path in _LISTS or (path in _TICKERS and "symbol" not in params) else "{"
-
-
-def _date_ms(headers: Mapping[str, str]) -> int:
-    date = next((value for name, value in headers.items() if name.lower() == "date"), "")
-    try:
-        return int(parsedate_to_datetime(date).timestamp() * 1000)
-    except (TypeError, ValueError):
-        return 0

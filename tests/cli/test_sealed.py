@@ -168,7 +168,8 @@ def test_an_error_is_said_once_with_its_exit_code(root: Path) -> None:
 
 
 def test_it_is_refused_where_there_is_no_seal(root: Path) -> None:
-    code = "from types import SimpleNamespace as N; from quantlab.exchange.walls import seccomp; from quantlab.cli import run\n"
+    code = "from types import SimpleNamespace as N\nfrom quantlab.exchange.walls import seccomp\n"
+    code += "from quantlab.cli import run\n"
     code += "import sys; seccomp.platform = N(machine=lambda: 'riscv64'); sys.exit(run(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "--sealed", "--fleet", str(root / "fleet.toml")],

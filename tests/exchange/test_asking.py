@@ -316,3 +316,25 @@ async def test_a_full_egress_log_is_heard(exchange: ScriptedExchange) -> None:
     async with Door(config_for(exchange.url), full) as door:
         with pytest.raises(ConfigurationError, match="disk is full"):
             await door.rest.depth("BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-MBX-USED-WEIGHT-1M", "1" + "0" * 30),
+        ("X-MBX-USED-WEIGHT-1M", "9" * 5_000),
+        ("X-MBX-USED-WEIGHT-1M", "\N{SUPERSCRIPT TWO}"),
+        ("Date", "Fri, 31 Dec 99999999999 23:59:59 GMT"),
+    ],
+    ids=["huge count", "endless count", "no digit", "no date"],
+)
+async def test_an_odd_header_spoils_no_good_answer(
+    door: Door, exchange: ScriptedExchange, egress: list[dict[str, Any]], name: str, value: str
+) -> None:
+    """And others are not kept out of the budget by it: the next question is asked."""
+    headers = {"Date": "Mon, 23 Nov 2026 09:00:30 GMT", name: value}
+    body = b'{"serverTime": 7}'
+    exchange.answers["/api/v3/time"] = web.Response(body=body, headers=headers)
+    for _ in range(2):
+        assert await door.rest.server_time_ms() == 7
+    assert [row["verdict"] for row in egress] == ["sent", "sent"]

@@ -10,6 +10,8 @@ import asyncio
 import gc
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -192,3 +194,14 @@ def test_the_process_is_small() -> None:
         status = (Path("/proc") / str(opened._process.pid) / "status").read_text()
     resident_kb = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
     assert resident_kb < 30_000
+
+
+def test_the_gates_memory_is_shut_to_its_user() -> None:
+    """A sealed process of the same user could else rewrite the list of addresses. The control: before, it is open."""
+    code = (
+        "import ctypes, runpy, sys; gate = runpy.run_path(sys.argv[1]); dumpable = lambda: ctypes.CDLL(None).prctl(3)\n"
+        "before = dumpable(); gate['_shut_to_its_user'](); print(before, dumpable())"
+    )
+    program = Path(gate.__file__).with_name("gatekeeper.py")
+    done = subprocess.run([sys.executable, "-c", code, str(program)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0"]

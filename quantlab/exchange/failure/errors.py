@@ -186,7 +186,7 @@ def _with(words: str, hint: str) -> str:
 
 
 def _pause(what: str, status: int, headers: Mapping[str, str], told: _Told, wall_ms: int, kind: Kind) -> Failure:
-    now_ms = _date_ms(headers) or wall_ms or time.time_ns() // 1_000_000
+    now_ms = date_ms(headers) or wall_ms or time.time_ns() // 1_000_000
     pause_for: PauseFor = "orders" if told.code == _TOO_MANY_ORDERS else "address"
     if status not in (418, 429) and told.code != _TOO_MUCH and _retry_after_s(headers, now_ms) is None:
         return Failure(_error(what, status, told, kind), kind)  # of connections or messages: the next one is slower
@@ -204,7 +204,7 @@ def _pause(what: str, status: int, headers: Mapping[str, str], told: _Told, wall
 
 def _patience(headers: Mapping[str, str], wall_ms: int) -> tuple[float, PauseFor]:
     """A `Retry-After` beside any other failure binds the request that was told."""
-    return _retry_after_s(headers, _date_ms(headers) or wall_ms) or 0.0, "request"
+    return _retry_after_s(headers, date_ms(headers) or wall_ms) or 0.0, "request"
 
 
 def _pause_s(status: int, headers: Mapping[str, str], message: str, now_ms: int) -> float:
@@ -225,7 +225,8 @@ def _retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
     return min(max((at_ms - now_ms) / 1000, 0.0), _LONGEST_PAUSE_S) if at_ms else None
 
 
-def _date_ms(headers: Mapping[str, str]) -> int:
+def date_ms(headers: Mapping[str, str]) -> int:
+    """The answer's `Date`, UTC ms; 0 where it gives none that can be."""
     return _when_ms(_header(headers, "date"))
 
 

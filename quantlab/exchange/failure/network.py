@@ -16,6 +16,7 @@ from typing import NamedTuple
 import aiohttp
 
 from quantlab.exchange.failure.taxonomy import Kind
+from quantlab.exchange.walls.gate import GateGone
 
 
 class Trouble(NamedTuple):
@@ -68,6 +69,8 @@ def _trouble_of(error: BaseException, address: str, is_venue: bool) -> Trouble:
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(error, aiohttp.ClientConnectorDNSError) or type(inner).__name__ == "gaierror":
         return _name(inner, host)
+    if isinstance(inner, GateGone):
+        return Trouble(_SHUT, str(inner.strerror))
     number = inner.errno if isinstance(inner, OSError) else None
     if number == errno.ECONNREFUSED or (is_venue and number is None):
         hint = "is the venue running?" if is_venue else "a firewall in between may turn it away. Try another network"

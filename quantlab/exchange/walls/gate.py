@@ -185,8 +185,12 @@ def _received(reply: socket.socket) -> tuple[str, socket.socket | OSError]:
     return "0.0.0.0", kind(words["errno"] or errno.EHOSTUNREACH, words["text"])  # noqa: S104 - nothing is bound
 
 
-def _gone() -> OSError:
-    return ConnectionResetError(errno.ECONNRESET, "the gate of this sealed run has ended: start the run again")
+class GateGone(ConnectionResetError):
+    """Nobody opens connections for this sealed process any more."""
+
+
+def _gone() -> GateGone:
+    return GateGone(errno.ECONNRESET, "the gate of this sealed run has ended: start the run again")
 
 
 async def _readable(sock: socket.socket) -> None:

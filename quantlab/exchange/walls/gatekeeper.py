@@ -11,6 +11,7 @@ side is who it should be, are the business of the process that asked.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import runpy
 import socket
@@ -25,10 +26,12 @@ _AT_ONCE = 32
 _MOST_BYTES = 512
 #: A resolver asks again by TCP when an answer is too long for a datagram.
 _DNS_PORT = 53
+_PR_SET_DUMPABLE = 4
 
 
 def main(channel: int, allowed: frozenset[str]) -> None:
     """Answer until the other end is closed."""
+    _shut_to_its_user()
     ports = {int(address.rpartition(":")[2]) for address in allowed} | {_DNS_PORT}
     runpy.run_path(str(Path(__file__).with_name("landlock.py")))["leave_only"](ports)
     places = threading.BoundedSemaphore(_AT_ONCE)
@@ -42,6 +45,14 @@ def main(channel: int, allowed: frozenset[str]) -> None:
                 places.acquire()
                 asked = (question.decode("ascii", "replace"), socket.socket(fileno=descriptors[0]))
                 threading.Thread(target=_serve, args=(*asked, allowed, places), daemon=True).start()
+
+
+def _shut_to_its_user() -> None:
+    """No other process of the same user may read or write this one's memory: the sealed one is such a process, and
+    could change the list of addresses. A kernel with Landlock forbids it besides."""
+    if sys.platform == "linux":
+        long = ctypes.c_ulong
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, long(0), long(0), long(0), long(0))
 
 
 def _serve(address: str, reply: socket.socket, allowed: frozenset[str], places: threading.BoundedSemaphore) -> None:

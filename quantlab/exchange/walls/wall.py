@@ -2,7 +2,10 @@
 
 `guard` decides what its own sessions let out. This keeps everything else in the process from having a session at all:
 a plain ccxt client, `requests`, `urllib` or a bare socket in a strategy's file. It is an audit hook (PEP 578): the
-interpreter calls it before each `connect`, `bind`, `sendto` and name lookup, and no Python code can take it down.
+interpreter calls it before each `connect`, `bind`, `sendto` and name lookup, and it cannot be removed.
+
+It stands against libraries and mistakes. Code that means harm, in this process, can reach into this module and empty
+the hook: against that stands the kernel (`seal`).
 
 A connection is granted by three things together: the code runs inside a guarded session's `connect` (a context
 variable), the address is one that this session's resolver gave, and the port is the one it was asked for.

@@ -110,9 +110,11 @@ class SharedState:
         if self._is_alone:
             return
         try:
-            if self._state is not None:
-                self._write(self._state)
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            try:
+                if self._state is not None:
+                    self._write(self._state)
+            finally:  # whatever is wrong here, others are not kept out
+                fcntl.flock(self._file, fcntl.LOCK_UN)
         except OSError as error:
             self._go_alone(error)
 
