@@ -35,8 +35,8 @@ demo: $(READY)  ## Run 45 bots on a generated market and leave an HTML report
 lab: $(READY)  ## Open JupyterLab on the start notebook
 	@$(BIN)/quantlab lab
 
-test: $(READY)  ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY)  ## Run the tests, on all cores
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 browser-test: $(READY)  ## Run the tests that need Chromium
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
