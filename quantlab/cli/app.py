@@ -18,7 +18,7 @@ from quantlab.model.errors import ConfigurationError
 
 app = typer.Typer(
     name="quantlab",
-    help="Paper trading on real Binance prices. No order ever leaves.",
+    help="Paper trading on real Binance prices: on paper no order ever leaves.",
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

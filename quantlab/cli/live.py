@@ -110,6 +110,11 @@ def execution_of(chosen: Any, fleet: Any, preflight: Any) -> Any:
     from quantlab.live.arming import lapsed
     from quantlab.live.keys import HotSigner
 
+    both = [bot.name for bot in fleet.bots if bot.stop_loss_pct is not None and bot.take_profit_pct is not None]
+    if both:  # each locks the whole balance on spot: the exchange would refuse the second
+        raise ConfigurationError(
+            f"{', '.join(both)}: a stop and a target at once cannot rest on one balance live: leave one out"
+        )
     fleet_usdt = sum((bot.capital_usdt for bot in fleet.bots), Decimal(0))
     allowed, arming = armed(chosen.home, DoorConfig.for_settings(chosen), fleet_usdt=fleet_usdt, preflight=preflight)
     signer = HotSigner(chosen.home, arming, lambda: opened_now(chosen))

@@ -218,6 +218,8 @@ def print_status(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from quantlab.report.door_alerts import door_alerts
+
     console = Console()
     if "bots" not in answer:
         console.print(f"no engine runs here; the last run was {answer['run_id']} ({answer['state']})", highlight=False)
@@ -246,6 +248,8 @@ def print_status(answer: dict[str, Any]) -> None:
             bot["note"],
         )
     console.print(table)
+    for line in door_alerts(answer):
+        console.print(line, highlight=False, markup=False)
     for line in (answer.get("keys") or {}).get("alerts", ()):
         console.print(f"KEY: {line}", highlight=False, markup=False)
 

@@ -25,6 +25,12 @@ FILL_CONVENTION = (
     "advance by trades only. Fees are taken in the asset received. Equity is marked at the bid; open positions are not "
     "closed at the end. Orders do not move the market, and bots do not take liquidity from each other."
 )
+#: The same for a run whose orders left.
+LIVE_CONVENTION = (
+    "Orders went to the exchange and were filled there, against whatever stood in its book. A market buy left as a "
+    "limit that takes at once or expires. Fees are those that the exchange reported. Equity is marked at the bid; open "
+    "positions are not closed at the end."
+)
 
 
 def manifest(plan: RunPlan, source: Source) -> dict[str, Any]:
@@ -40,7 +46,7 @@ def manifest(plan: RunPlan, source: Source) -> dict[str, Any]:
         "length_ms": plan.length_ms,
         "fleet": {"name": fleet.name, "sha256": fleet.sha256, "bots": len(fleet.bots)},
         "strategies": _strategies(fleet),
-        "fill_convention": FILL_CONVENTION,
+        "fill_convention": FILL_CONVENTION if plan.execution is None else LIVE_CONVENTION,
         "preflight": plan.preflight,
         "sealed": sealed,
         "seal": MEANING if sealed else None,

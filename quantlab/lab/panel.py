@@ -92,7 +92,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
     def _obey(self, command: str) -> None:
         self._sure.layout.display = "flex" if command == "kill" else "none"
         if command == "kill":
-            self._say("Kill the fleet? All orders are cancelled and all positions sold at market, on paper.")
+            self._say("Kill the fleet? All orders are cancelled and all positions sold at market.")
         elif command == "spare":
             self._say("")
         elif command == "kill now":

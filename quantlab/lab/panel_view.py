@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from quantlab.report.door_alerts import door_alerts
 from quantlab.report.table import figure_text
 
-#: The budget of request weight in any 60 s.
-_WEIGHT_LIMIT = 1_200
 _BLUE, _RED, _GREY, _AMBER = "#0072B2", "#D55E00", "#6e7781", "#E69F00"
 
 STYLE = """<style>
@@ -49,13 +48,13 @@ def header(
         _fact("engine time, UTC", f"{when:%Y-%m-%d %H:%M:%S}" if status["engine_time_ms"] else "waiting"),
         *result,
         _fact("events", f"{status['events']:,} ({status['events_per_second']:,}/s)"),
-        _gauge(int(requests.get("peak_weight_60s", 0))),
+        _gauge(status.get("budget"), int(requests.get("peak_weight_60s", 0))),
         _fact("orders left", str(requests.get("order_requests", 0))),
     ]
     if status["progress"] is not None:
         facts.append(_progress(status["progress"]))
-    alerts = (status.get("keys") or {}).get("alerts", ())
-    return _framed(banner, state, facts) + "".join(message(f"Key: {line}", error=True) for line in alerts)
+    keys = [f"Key: {line}" for line in (status.get("keys") or {}).get("alerts", ())]
+    return _framed(banner, state, facts) + "".join(message(line, error=True) for line in [*door_alerts(status), *keys])
 
 
 def _result(bots: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -141,10 +140,14 @@ def _fact(name: str, value: str, color: str = "inherit") -> str:
     return f'<div><span>{_e(name)}</span><b style="color:{color}">{_e(value)}</b></div>'
 
 
-def _gauge(peak: int) -> str:
-    """Peak request weight of any 60 s against the budget."""
-    share = min(1.0, peak / _WEIGHT_LIMIT)
-    return _bar(f"peak weight in 60 s of {_WEIGHT_LIMIT:,}", share, f"{peak:,}", _BLUE if share < 0.8 else _RED)
+def _gauge(budget: Mapping[str, Any] | None, peak: int) -> str:
+    """Request weight that is held now, against the limit as it is now; and the run's peak in any 60 s."""
+    if budget is None:  # an engine of before this was told
+        return _fact("peak weight in 60 s", f"{peak:,}")
+    used, limit = budget["used"], budget["limit"]
+    share = min(1.0, used / limit)
+    words = f"{used:,} (peak {peak:,})"
+    return _bar(f"weight in 60 s of {limit:,}", share, words, _BLUE if share < 0.8 else _RED)
 
 
 def _progress(share: float) -> str:

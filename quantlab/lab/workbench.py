@@ -297,7 +297,9 @@ class Workbench:
         going = f"run {engine.run_id}, process {engine.pid}" if engine else "nothing"
         return {
             "market": market,
-            "execution": "paper: no order leaves",
+            "execution": "paper: no order leaves"
+            if self.settings.execution == "paper"
+            else "live: orders leave once armed",
             "running": going,
             "runs in the ledger": self.runs().height,
         }

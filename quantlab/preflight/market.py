@@ -22,11 +22,14 @@ from quantlab.vault.rows import UNREACHABLE
 _GOOD_MS, _LIMIT_MS = 500.0, 1000.0
 _SET_CLOCK = "have the system keep time (`timedatectl set-ntp true`), then look again"
 _REHEARSAL_DAYS = 7
+_ON_TESTNET = "trade on paper, or arm the testnet (QUANTLAB_MARKET=testnet, `quantlab live arm`)"
 
 
 def _on_paper(facts: Facts) -> Found:
     if facts.mode == "live":
-        return Found("fail", "this version does not trade live: it has no order path to mainnet", "trade on paper")
+        return Found(
+            "fail", "mainnet cannot be armed: it waits for a verified paper record of the same fleet", _ON_TESTNET
+        )
     if facts.settings.execution == "live":
         return Found("pass", f"QUANTLAB_EXECUTION=live on {facts.settings.market}: orders leave once they are armed")
     return Found("pass", f"QUANTLAB_EXECUTION={facts.settings.execution}: orders are filled here and never leave")

@@ -186,6 +186,12 @@ class RunData:
     def manifest_settings(self) -> Mapping[str, Any]:
         return self.row.settings or {}
 
+    @property
+    def weight_limit(self) -> int | None:
+        """The run's own budget of request weight in any 60 s; None where its settings are not known."""
+        limit: int | None = self.manifest_settings.get("weight_per_minute")
+        return limit
+
     @cached_property
     def versions(self) -> Mapping[str, Any]:
         return self.row.versions or {}

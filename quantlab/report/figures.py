@@ -26,9 +26,6 @@ from quantlab.report.picture import (
 from quantlab.report.tables import FLEET, equity_frame, slippage_table, spread_table
 from quantlab.report.traffic import weight_curve
 
-#: The budget of request weight in any 60 s of wall time.
-WEIGHT_LIMIT = 1_200
-
 
 @drawn
 def equity_figure(run: RunData) -> Picture:
@@ -176,27 +173,30 @@ def costs_figure(run: RunData) -> Picture:
 
 @drawn
 def budget_figure(run: RunData) -> Picture:
-    """Request weight in the last 60 s, over the wall time of the run, against the budget."""
-    curve = weight_curve(run.egress)
+    """Request weight in the last 60 s, over the wall time of the run, against the run's own budget."""
+    curve, limit = weight_curve(run.egress), run.weight_limit
+    peak = max(curve["weight_60s"].to_list(), default=0)
+    budget = "the budget, which is not known" if limit is None else f"the budget of {limit:,}"
     figure, axes = blank_figure(height=2.1)
     axis = axes[0, 0]
-    axis.axhline(WEIGHT_LIMIT, color=VERMILLION, linewidth=1.1, linestyle=(0, (4, 3)))
+    if limit is not None:
+        axis.axhline(limit, color=VERMILLION, linewidth=1.1, linestyle=(0, (4, 3)))
     if not curve.is_empty():
         first = curve["wall_ms"][0]
         seconds = [(ms - first) / 1000 for ms in curve["wall_ms"].to_list()]
         axis.step([*seconds, seconds[-1] + 1], [*curve["weight_60s"].to_list(), curve["weight_60s"][-1]], where="post",
                   color=BLUE)  # fmt: skip
-        peak = max(curve["weight_60s"].to_list())
-        axis.text(0.995, 0.5, f"peak {peak:,} of {WEIGHT_LIMIT:,}", transform=axis.transAxes, ha="right", color=BLUE)
-    axis.set_ylim(0, WEIGHT_LIMIT * 1.12)
+        words = f"peak {peak:,}" + ("" if limit is None else f" of {limit:,}")
+        axis.text(0.995, 0.5, words, transform=axis.transAxes, ha="right", color=BLUE)
+    axis.set_ylim(0, max(limit or 1, peak) * 1.12)
     axis.yaxis.set_major_formatter(_thousands())
     axis.set_title("Request weight in any 60 s")
     axis.set_xlabel("seconds of wall time since the first request")
     return finish(
         figure,
-        alt="Request weight over the last 60 seconds against the budget of 1,200",
+        alt=f"Request weight over the last 60 seconds against {budget}",
         source=run.label,
-        caption=f"Dashed: the budget of {WEIGHT_LIMIT:,}. From the egress log",
+        caption=f"Dashed: {budget}. From the egress log",
     )
 
 
