@@ -28,6 +28,8 @@ from quantlab.venue.child import VenueChild
 from ..fleet.conftest import FLEET, TOGGLE
 from ..vault.kit import PASSWORD, letters, pair
 
+#: A stop and a target at once cannot rest live.
+ONE_EXIT = FLEET.replace("take_profit_pct = 0.05\n", "")
 TRADES = Seen("passed", 1, ("enableReading", "enableSpotAndMarginTrading"), True, None)
 FIRST = {"api_key": letters("first key"), "secret": letters("first secret")}
 SECOND = {"api_key": letters("second key"), "secret": letters("second secret")}
@@ -46,7 +48,7 @@ class Machine:
     def __init__(self, root: Path, url: str) -> None:
         self.root, self.home, self.url = root, root / ".quantlab", url
         (root / "toggle.py").write_text(TOGGLE)
-        (root / "fleet.toml").write_text(FLEET)
+        (root / "fleet.toml").write_text(ONE_EXIT)
         with Vault.create(self.home, PASSWORD) as vault:
             vault.add("venue", pair("first"), "replay", seen=TRADES)
         self.process: subprocess.Popen[str] | None = None
