@@ -9,12 +9,12 @@ from quantlab.fleet.bot import Bot
 from quantlab.fleet.engine import Engine, Recorder
 from quantlab.fleet.spec import FleetSpec
 from quantlab.market import Book
-from quantlab.model import CandleSource, Instrument, Journal, OrderReport
+from quantlab.model import Broker, CandleSource, Instrument, Journal, OrderReport
 from quantlab.paper import Account, DrawnLatency, PaperBroker, StandardFees
 from quantlab.risk import RiskGate
 
-#: Makes what the engine uses as it does paper's broker, of (books, journal, accounts, input log, who hears reports).
-LiveBroker = Callable[[Mapping[str, Book], Journal, Sequence[Account], Any, Callable[[OrderReport], None]], Any]
+#: Makes the broker of a live run, of (books, journal, accounts, input log, who hears reports).
+LiveBroker = Callable[[Mapping[str, Book], Journal, Sequence[Account], Any, Callable[[OrderReport], None]], Broker]
 
 
 def make_engine(
@@ -33,11 +33,10 @@ def make_engine(
     run says when it started. Orders are filled here, or go where `live_broker` sends them."""
     bots = [_bot(index, fleet, instruments) for index in range(len(fleet.bots))]
 
-    def make_broker(books: Mapping[str, Book], on_report: Callable[[OrderReport], None]) -> PaperBroker:
+    def make_broker(books: Mapping[str, Book], on_report: Callable[[OrderReport], None]) -> Broker:
         accounts = [bot.account for bot in bots]
         if live_broker is not None:
-            broker: PaperBroker = live_broker(books, journal, accounts, recorder, on_report)
-            return broker
+            return live_broker(books, journal, accounts, recorder, on_report)
         return PaperBroker(
             instruments,
             books,

@@ -12,6 +12,7 @@ from decimal import Decimal
 from quantlab.fleet.bot import Bot
 from quantlab.model import (
     BookView,
+    Broker,
     Instrument,
     Journal,
     Order,
@@ -20,7 +21,7 @@ from quantlab.model import (
     OrderType,
     Side,
 )
-from quantlab.paper import WOULD_TRIGGER, PaperBroker
+from quantlab.paper import WOULD_TRIGGER
 from quantlab.risk import BotState, order_for_target, protective_orders
 
 _PROTECTIVE = (OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
@@ -46,9 +47,9 @@ class Desk:
         self._instruments = instruments
         self._books = books
         self._journal = journal
-        self._broker: PaperBroker
+        self._broker: Broker
 
-    def trade_through(self, broker: PaperBroker) -> None:
+    def trade_through(self, broker: Broker) -> None:
         """Where orders go; its reports must come to `hear`."""
         self._broker = broker
 

@@ -20,6 +20,7 @@ from quantlab.fleet.group import Group
 from quantlab.fleet.quoter import Quoter
 from quantlab.market import Book, CandleSeries, FrameDecoder, decode_depth, decode_klines
 from quantlab.model import (
+    Broker,
     Candle,
     CandleSource,
     DepthUpdate,
@@ -31,7 +32,6 @@ from quantlab.model import (
     Trade,
 )
 from quantlab.model.timeframe import MINUTE_MS, timeframe_ms
-from quantlab.paper import PaperBroker
 
 #: After a frame that could not be read: a changed tick size lasts, and each snapshot costs weight.
 MALFORMED_RETRY_MS = 60_000
@@ -56,7 +56,7 @@ class Engine:
         bots: Sequence[Bot],
         instruments: Mapping[str, Instrument],
         journal: Journal,
-        make_broker: Callable[[Mapping[str, Book], Callable[[Any], None]], PaperBroker],
+        make_broker: Callable[[Mapping[str, Book], Callable[[Any], None]], Broker],
         *,
         rest: CandleSource | None = None,
         recorder: Recorder | None = None,

@@ -13,7 +13,7 @@ from quantlab.exchange import Door
 from quantlab.fleet.keywatch import Watch
 from quantlab.fleet.spec import FleetSpec
 from quantlab.ledger import Ledger, LedgerWriter
-from quantlab.model import BookView, Instrument, Journal, OrderReport
+from quantlab.model import BookView, Broker, Instrument, Journal, OrderReport
 from quantlab.paper import Account
 from quantlab.settings import Settings
 
@@ -36,8 +36,8 @@ class LiveRun(Protocol):
         accounts: Sequence[Account],
         log: Any,
         on_report: Callable[[OrderReport], None],
-    ) -> Any:
-        """What the engine sends its orders to, as it does to a `PaperBroker`."""
+    ) -> Broker:
+        """What the engine sends its orders to."""
         ...
 
     async def run(self) -> None:

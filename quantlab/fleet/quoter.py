@@ -7,8 +7,7 @@ from decimal import Decimal
 
 from quantlab.fleet.bot import Bot
 from quantlab.fleet.desk import Desk
-from quantlab.model import BookView, DesiredQuote, Instrument, Order, OrderType, Side
-from quantlab.paper import PaperBroker
+from quantlab.model import BookView, Broker, DesiredQuote, Instrument, Order, OrderType, Side
 
 #: A book strategy is asked at most this often (engine time): requoting faster than the way to the exchange and back
 #: only cancels orders that never rested.
@@ -21,7 +20,7 @@ class Quoter:
     def __init__(
         self,
         desk: Desk,
-        broker: PaperBroker,
+        broker: Broker,
         instruments: Mapping[str, Instrument],
         books: Mapping[str, BookView],
     ) -> None:

@@ -6,9 +6,10 @@ position. Live, the door pushes entries into a `Sink`; in a replay the recording
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from quantlab.model.market import Trade
 from quantlab.model.orders import Fill, Order, Receipt
 
 
@@ -109,11 +110,44 @@ class Journal(Protocol):
 
 class Broker(Protocol):
     """Where orders go: the paper engine, or (armed) the exchange. Reports come back through the callback that the
-    broker was made with, at the engine time at which a bot would hear them."""
+    broker was made with, at the engine time at which a bot would hear them.
+
+    `now_ms` is engine time: when time has moved, set it (or call `advance`) before `on_trade`, `on_book` and `cancel`.
+    """
+
+    now_ms: int
+
+    @property
+    def next_due_ms(self) -> int:
+        """Engine time at which something happens next: `advance` up to it."""
+        ...
+
+    @property
+    def resting(self) -> Mapping[str, object]:
+        """Symbols whose trades and books the broker must hear of, as keys, and only those."""
+        ...
 
     def submit(self, order: Order) -> None: ...
 
     def cancel(self, bot: int, order_number: int) -> None: ...
+
+    def open_orders(self, bot: int) -> list[Order]:
+        """Orders that are not final, as their bot knows them."""
+        ...
+
+    def advance(self, engine_time_ms: int) -> None: ...
+
+    def on_trade(self, trade: Trade) -> None: ...
+
+    def on_book(self, symbol: str) -> None: ...
+
+    def end(self, engine_time_ms: int, reason: str) -> None:
+        """The run ends: nothing rests after it."""
+        ...
+
+    def restore(self, fills: Sequence[Fill], open_orders: Iterable[Order], engine_time_ms: int = 0) -> list[Order]:
+        """Go on after a restart. The orders that could not be carried over, in their final state."""
+        ...
 
 
 class Signer(Protocol):

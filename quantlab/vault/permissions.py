@@ -34,6 +34,12 @@ _LAST_MS = 253_402_300_800_000
 _LONGEST_NAME = 40
 
 
+_EXPIRED = (
+    "the trading authority of this key has ended (tradingAuthorityExpirationTime): it reads, and trades only when it "
+    "is renewed at API Management"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a key may do and why it is refused.
@@ -62,18 +68,14 @@ class Verdict:
         return self.passed and TRADING in self.permissions and not self.trading_expired
 
 
-def judge(answer: object, *, can_be_unrestricted: bool = False, now_ms: int | None = None) -> Verdict:
-    """Judge the decoded `answer`. Never raises, whatever JSON it is.
-
-    `can_be_unrestricted` lets a key pass that Binance says is bound to no address, with a note. With `now_ms` (the
-    wall's) a trading authority that has ended is noted.
-    """
+def judge(answer: object, *, now_ms: int | None = None) -> Verdict:
+    """Judge the decoded `answer`. Never raises, whatever JSON it is. With `now_ms` (the wall's) a trading authority
+    that has ended is noted."""
     if not isinstance(answer, dict):
         words = f"Binance's answer about this key is {_kind(answer)}, not the list of its permissions: audit it again"
         return Verdict((words,), (), None, None, None, ())
-    notes: list[str] = []
     refusals = [_forbidden(name, answer) for name in FORBIDDEN]
-    refusals.append(_addresses(answer, can_be_unrestricted, notes))
+    refusals.append(_addresses(answer))
     refusals.append(_reading(answer))
     refusals += [_optional(name, answer) for name in OPTIONAL]
     refusals += [_not_a_time(name, answer) for name in (CREATED, EXPIRES)]
@@ -81,11 +83,6 @@ def judge(answer: object, *, can_be_unrestricted: bool = False, now_ms: int | No
     refusals += [_unknown(name, answer[name]) for name in unknown if answer[name] is not False]
     expires_ms = _time(answer, EXPIRES)
     expired = expires_ms is not None and now_ms is not None and 0 < expires_ms <= now_ms
-    if expired:
-        notes.append(
-            "the trading authority of this key has ended (tradingAuthorityExpirationTime): it reads, and trades only "
-            "when it is renewed at API Management"
-        )
     bound = answer.get(ADDRESSES)
     return Verdict(
         refusals=tuple(line for line in refusals if line),
@@ -94,7 +91,7 @@ def judge(answer: object, *, can_be_unrestricted: bool = False, now_ms: int | No
         created_ms=_time(answer, CREATED),
         expires_ms=expires_ms,
         recorded=tuple(_shown(name) for name in unknown if answer[name] is False),
-        notes=tuple(notes),
+        notes=(_EXPIRED,) if expired else (),
         trading_expired=expired,
     )
 
@@ -106,16 +103,15 @@ def _forbidden(name: str, answer: dict[Any, Any]) -> str:
     return "" if answer.get(name) is False else _not_excluded(name, allowed, answer)
 
 
-def _addresses(answer: dict[Any, Any], can_be_unrestricted: bool, notes: list[str]) -> str:
+def _addresses(answer: dict[Any, Any]) -> str:
     told = answer.get(ADDRESSES)
     if told is True:
         return ""
     if told is False:
-        words = "the key works from every address (ipRestrict): who copies it can use it anywhere"
-        if not can_be_unrestricted:
-            return f'{words}. {_WHERE}, choose "Restrict access to trusted IPs only" and add this machine\'s address'
-        notes.append(words)
-        return ""
+        return (
+            "the key works from every address (ipRestrict): who copies it can use it anywhere. "
+            f'{_WHERE}, choose "Restrict access to trusted IPs only" and add this machine\'s address'
+        )
     return _not_excluded(ADDRESSES, "use from every address is allowed", answer)
 
 

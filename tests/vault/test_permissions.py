@@ -136,14 +136,13 @@ def test_money_that_can_leave_comes_first() -> None:
     assert all("\n" not in line and "API Management" in line for line in lines)
 
 
-def test_an_unbound_key_passes_only_when_asked_for() -> None:
-    unbound = {**CAREFUL, "ipRestrict": False}
-    assert not judge(unbound).passed
-    verdict = judge(unbound, can_be_unrestricted=True)
-    assert verdict.passed and verdict.ip_restricted is False
-    assert "every address" in verdict.notes[0]
+def test_an_unbound_key_is_refused() -> None:
+    verdict = judge({**CAREFUL, "ipRestrict": False})
+    assert not verdict.passed and verdict.ip_restricted is False
+    assert "every address" in verdict.refusals[0]
     for odd in (None, "false", 0):
-        assert not judge({**CAREFUL, "ipRestrict": odd}, can_be_unrestricted=True).passed
+        assert not judge({**CAREFUL, "ipRestrict": odd}).passed
+    assert judge({**CAREFUL, "ipRestrict": True}).passed
 
 
 @pytest.mark.parametrize("answer", [None, True, False, 0, 1.5, "", "true", [], [CAREFUL], {}])
