@@ -285,7 +285,9 @@ class Desk:
     def _changed(self, bot: Bot, before: BotState, now_ms: int) -> None:
         bot.note = bot.gate.cause
         bot.clearing, bot.leaving = False, ""
-        detail = {"from": str(before), "to": str(bot.gate.state), "cause": bot.gate.cause}
+        detail: dict[str, object] = {"from": str(before), "to": str(bot.gate.state), "cause": bot.gate.cause}
+        if bot.gate.until_next_day:
+            detail["until_next_day"] = True
         self._journal.event(now_ms, "bot state", bot.index, detail)
         if bot.gate.state is BotState.HALTED and not self.cancel_all(bot):
             self._flatten(bot, now_ms, bot.gate.cause)

@@ -32,7 +32,8 @@ class Past:
     equity: dict[int, float]
     day_equity: dict[int, float]
     touches: dict[str, tuple[float, float]]
-    halted: dict[int, str] = field(default_factory=dict)
+    #: By bot: why, and whether only until the next UTC day.
+    halted: dict[int, tuple[str, bool]] = field(default_factory=dict)
     paused: bool = False
     parts: int = 1
 
@@ -52,14 +53,14 @@ def past_of(ledger: Ledger, plan: RunPlan) -> Past | None:
         changed = "fleet file" if row.fleet_sha256 != plan.fleet.sha256 else "seed"
         raise Refused(f'run "{run_id}" was started with another {changed}: give the run a new --run-id')
     last_ms = ledger.last_engine_ms(run_id)
-    halted: dict[int, str] = {}
+    halted: dict[int, tuple[str, bool]] = {}
     paused, parts = False, 1
     for kind, bot, detail in ledger.events(run_id).select("kind", "bot", "detail").iter_rows():
         if kind == "bot state":
             state = json.loads(detail)
             halted.pop(bot, None)
             if state["to"] == BotState.HALTED:
-                halted[bot] = state["cause"]
+                halted[bot] = state["cause"], state.get("until_next_day", False)
         elif kind in ("command pause", "command resume"):
             paused = kind == "command pause"
         elif kind == "resumed":
@@ -117,13 +118,14 @@ def restore(engine: Engine, past: Past, journal: Journal) -> None:
         bot.gate.restore(
             peak_equity=peak, day_equity=_money(past.day_equity.get(bot.index), capital), time_ms=past.last_ms
         )
-        if bot.index in past.halted:
-            bot.gate.halt(past.halted[bot.index])
+        cause, until_next_day = past.halted.get(bot.index, ("", False))
+        if cause:
+            bot.gate.halt(cause, until_next_day=until_next_day)
         bot.touch = _touch(past, bot.spec.symbol, engine.instruments[bot.spec.symbol])
         # What it holds is what it acted upon; the next close says whether that is still wanted.
         bot.acted = 1.0 if bot.account.quantity > 0 else 0.0
         bot.unprotected = bool(bot.account.quantity)
-        bot.note = past.halted.get(bot.index, "resumed: waiting for its next close")
+        bot.note = cause or "resumed: waiting for its next close"
     journal.wait(journal.event(past.last_ms, "resumed", None, {"fills": len(past.fills), "open": len(open_orders)}))
 
 

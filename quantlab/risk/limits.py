@@ -55,7 +55,8 @@ class RiskGate:
         self.cause = ""
         self._peak = self._last_equity = self._day_equity = Decimal(capital)
         self._day: int | None = None
-        self._until_next_day = False
+        #: Halted by a daily loss: trades again when the next UTC day begins.
+        self.until_next_day = False
         self._sent_ms: deque[int] = deque()
 
     # -- orders ----------------------------------------------------------------------------------------------
@@ -114,11 +115,11 @@ class RiskGate:
         drawdown = _percent_below(equity, self._peak)
         loss = _percent_below(equity, self._day_equity)
         if _breaches(drawdown, self.limits.max_drawdown_pct):
-            if self.state is not BotState.HALTED or self._until_next_day:
-                self._halt(f"drawdown of {drawdown:.2f} % reached the limit of {self.limits.max_drawdown_pct} %")
+            if self.state is not BotState.HALTED or self.until_next_day:
+                self.halt(f"drawdown of {drawdown:.2f} % reached the limit of {self.limits.max_drawdown_pct} %")
         elif self.state is not BotState.HALTED and _breaches(loss, self.limits.max_daily_loss_pct):
             limit = self.limits.max_daily_loss_pct
-            self._halt(f"loss of {loss:.2f} % today reached the limit of {limit} %", until_next_day=True)
+            self.halt(f"loss of {loss:.2f} % today reached the limit of {limit} %", until_next_day=True)
         return None if self.state is before else self.state
 
     def restore(self, *, peak_equity: Decimal, day_equity: Decimal | None = None, time_ms: int = 0) -> None:
@@ -127,9 +128,9 @@ class RiskGate:
         if day_equity is not None:
             self._day, self._day_equity = time_ms // DAY_MS, day_equity
 
-    def halt(self, cause: str) -> None:
-        """The kill switch: halted for the run, whatever the equity does."""
-        self._halt(cause)
+    def halt(self, cause: str, *, until_next_day: bool = False) -> None:
+        """Halted for the run, whatever the equity does, as by the kill switch; or until the next UTC day begins."""
+        self.state, self.cause, self.until_next_day = BotState.HALTED, cause, until_next_day
 
     def reduce(self, cause: str) -> None:
         """Let only sales pass from now on; a halted bot stays halted."""
@@ -139,11 +140,8 @@ class RiskGate:
     def _begin_day(self, day: int) -> None:
         """The day begins with the equity last seen before it (with the capital, on the first)."""
         self._day, self._day_equity = day, self._last_equity
-        if self.state is BotState.HALTED and self._until_next_day:
-            self.state, self.cause, self._until_next_day = BotState.ACTIVE, "a new UTC day began", False
-
-    def _halt(self, cause: str, *, until_next_day: bool = False) -> None:
-        self.state, self.cause, self._until_next_day = BotState.HALTED, cause, until_next_day
+        if self.state is BotState.HALTED and self.until_next_day:
+            self.state, self.cause, self.until_next_day = BotState.ACTIVE, "a new UTC day began", False
 
 
 def _percent_below(equity: Decimal, reference: Decimal) -> Decimal:

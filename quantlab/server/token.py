@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -36,9 +38,7 @@ def local_token(home: Path) -> str:
         state = path.stat()
     except FileNotFoundError:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
+        _make(path)
         return path.read_text().strip()
     if state.st_mode & 0o077:
         raise Refused(f"others can read {path}: remove it, a new token is made at the next start")
@@ -46,6 +46,18 @@ def local_token(home: Path) -> str:
     if len(token) < _STRONG_LENGTH:
         raise Refused(f"{path} holds no whole token: remove it, a new one is made at the next start")
     return token
+
+
+def _make(path: Path) -> None:
+    """Write a new token. Whole or not at all; of several that start at once the first one's stays."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # owner-only
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        Path(draft).unlink()
 
 
 def require_strong(token: SecretStr | None, host: str) -> None:

@@ -21,6 +21,7 @@ from quantlab.fleet.replay import MemoryJournal
 from quantlab.fleet.spec import FleetSpec
 from quantlab.ledger import Ledger
 from quantlab.model import OrderType
+from quantlab.model.timeframe import DAY_MS
 from quantlab.settings import load_settings
 from tests.fleet.test_engine import instrument
 
@@ -104,6 +105,17 @@ def test_halts_and_the_pause_stay(resumed: Callable[..., Engine]) -> None:
     engine = resumed(change)
     assert [bot.gate.state for bot in engine.bots] == ["HALTED", "ACTIVE", "ACTIVE"]
     assert engine.desk.paused
+
+
+@pytest.mark.parametrize("until_next_day", [True, False])
+def test_a_halt_by_the_day_s_loss_ends_with_the_day(resumed: Callable[..., Engine], until_next_day: bool) -> None:
+    detail = {"from": "ACTIVE", "to": "HALTED", "cause": "loss of 11 % today", "until_next_day": until_next_day}
+    engine = resumed(lambda ledger: add_event(ledger, "bot state", 1, detail))
+    bot = engine.bots[1]
+    engine.desk.check_limits(bot, engine.now_ms + 1)
+    assert bot.gate.state == "HALTED"
+    bot.gate.mark(bot.last_equity, engine.now_ms + DAY_MS)
+    assert bot.gate.state == ("ACTIVE" if until_next_day else "HALTED")
 
 
 def test_nothing_is_marked_at_zero_before_a_book_is_there(resumed: Callable[..., Engine]) -> None:
