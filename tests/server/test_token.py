@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -12,9 +13,15 @@ from quantlab.server.token import local_token
 
 
 def test_first_starts_at_once_agree(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        for round_ in range(10):
-            assert len(set(pool.map(local_token, [tmp_path / str(round_)] * 4, chunksize=1))) == 1
+    together = Barrier(4)
+
+    def start(home: Path) -> str:
+        together.wait()
+        return local_token(home)
+
+    with ThreadPoolExecutor(4) as pool:
+        for round_ in range(50):
+            assert len(set(pool.map(start, [tmp_path / str(round_)] * 4))) == 1
     assert [path.name for path in (tmp_path / "0").iterdir()] == ["api-token"]
     assert (tmp_path / "0" / "api-token").stat().st_mode & 0o777 == 0o600
     assert local_token(tmp_path / "0") != local_token(tmp_path / "1")
