@@ -10,7 +10,7 @@ from quantlab.fleet.engine import Engine, Recorder
 from quantlab.fleet.spec import FleetSpec
 from quantlab.market import Book
 from quantlab.model import Broker, CandleSource, Instrument, Journal, OrderReport
-from quantlab.paper import Account, DrawnLatency, PaperBroker, StandardFees
+from quantlab.paper import Account, PaperBroker
 from quantlab.risk import RiskGate
 
 #: Makes the broker of a live run, of (books, journal, accounts, input log, who hears reports).
@@ -42,9 +42,10 @@ def make_engine(
             books,
             journal,
             accounts=accounts,
-            fees=StandardFees(),
-            latency=DrawnLatency(),
+            fees=fleet.paper.fees(),
+            latency=fleet.paper.latency(),
             seed=seed,
+            shared_liquidity=fleet.paper.shared_liquidity,
             on_report=on_report,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from quantlab.fleet.spec import BotSpec, FleetSpec, parse_fleet
 from quantlab.model import TIMEFRAMES, ConfigurationError
+from quantlab.paper import Assumptions
 
 
 def deal(fleet: FleetSpec, symbols: Sequence[str], intervals: Sequence[str]) -> tuple[FleetSpec, list[str]]:
@@ -37,13 +38,14 @@ def deal(fleet: FleetSpec, symbols: Sequence[str], intervals: Sequence[str]) -> 
     words = [f"no {name} candles here: its bots run on {nearest[name]}" for name in moved]
     if missing:
         words.insert(0, f"no {' '.join(missing)} here: their {dealt} bots are dealt over {' '.join(symbols)}")
-    text = fleet_toml(fleet.name, bots)
+    text = fleet_toml(fleet.name, bots, fleet.paper)
     return parse_fleet(text, path=bots[0].base / "dealt-fleet.toml"), words
 
 
-def fleet_toml(name: str, bots: Sequence[BotSpec]) -> str:
-    """The fleet file that `bots` would be read from; strategies' files are named by absolute path."""
-    parts = [f"[fleet]\nname = {_value(name)}\n"]
+def fleet_toml(name: str, bots: Sequence[BotSpec], paper: Assumptions) -> str:
+    """The fleet file that these would be read from; strategies' files are named by absolute path."""
+    assumed = "\n".join(f"{key} = {_value(getattr(paper, key))}" for key in paper.__dataclass_fields__)
+    parts = [f"[fleet]\nname = {_value(name)}\n", f"[paper]\n{assumed}\n"]
     for bot in bots:
         rows: list[tuple[str, Any]] = [
             ("name", bot.name),

@@ -22,8 +22,9 @@ _PACKAGES = ("quantlab", "ccxt", "aiohttp", "msgspec", "numpy", "polars")
 FILL_CONVENTION = (
     "Market orders are decided at a candle's close, reach the book after a drawn latency, and walk the displayed "
     "depth; what lies beyond the displayed levels expires. Resting orders queue behind the displayed quantity and "
-    "advance by trades only. Fees are taken in the asset received. Equity is marked at the bid; open positions are not "
-    "closed at the end. Orders do not move the market, and bots do not take liquidity from each other."
+    "advance by trades only. What one bot takes is gone for the others until the market shows the level anew, unless "
+    "the fleet file says otherwise. Fees are taken in the asset received. Equity is marked at the bid; open positions "
+    "are not closed at the end. The market does not answer to the orders."
 )
 #: The same for a run whose orders left.
 LIVE_CONVENTION = (
@@ -47,6 +48,7 @@ def manifest(plan: RunPlan, source: Source) -> dict[str, Any]:
         "fleet": {"name": fleet.name, "sha256": fleet.sha256, "bots": len(fleet.bots)},
         "strategies": _strategies(fleet),
         "fill_convention": FILL_CONVENTION if plan.execution is None else LIVE_CONVENTION,
+        "paper": fleet.paper.described() if plan.execution is None else None,
         "preflight": plan.preflight,
         "sealed": sealed,
         "seal": MEANING if sealed else None,

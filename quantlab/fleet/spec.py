@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from quantlab.model import TIMEFRAMES, ConfigurationError, NotFound
+from quantlab.paper import Assumptions
 from quantlab.risk import BotLimits
 from quantlab.strategies import Strategy, make_strategy
 
 _FLEET_FIELDS = ("name", "capital_usdt", "risk")
+_PAPER_FIELDS = tuple(Assumptions.__dataclass_fields__)
 _BOT_FIELDS = (
     "name",
     "strategy",
@@ -62,6 +64,8 @@ class FleetSpec:
     name: str
     bots: tuple[BotSpec, ...]
     text: str
+    #: What its fills are computed with, on paper.
+    paper: Assumptions = field(default_factory=Assumptions)
 
     @property
     def sha256(self) -> str:
@@ -101,7 +105,7 @@ class _Reader:
         self.headers = [n for n, line in enumerate(self.lines) if re.match(r"\s*\[\[\s*bot\s*\]\]", line)]
 
     def fleet(self, document: dict[str, Any]) -> FleetSpec:
-        self._known(document, ("fleet", "bot"), None, "table")
+        self._known(document, ("fleet", "paper", "bot"), None, "table")
         head = document.get("fleet", {})
         if not isinstance(head, dict):
             self._fail(None, "fleet", "must be a table: [fleet]")
@@ -117,7 +121,8 @@ class _Reader:
             if bot.name in seen:
                 self._fail(number, "name", f'"{bot.name}" is already bot {seen[bot.name]}: names must differ')
             seen[bot.name] = number
-        return FleetSpec(name=str(head.get("name", self.path.stem)), bots=bots, text=self.text)
+        paper = self._paper(document.get("paper", {}))
+        return FleetSpec(name=str(head.get("name", self.path.stem)), bots=bots, text=self.text, paper=paper)
 
     def _bot(self, number: int, row: dict[str, Any], capital: Decimal, risk: BotLimits) -> BotSpec:
         self._known(row, _BOT_FIELDS, number, "field of a bot")
@@ -157,6 +162,26 @@ class _Reader:
         if strategy.uses_book and (spec.stop_loss_pct or spec.take_profit_pct):
             self._fail(number, "stop_loss_pct", f"{spec.strategy} rests its own orders: it takes no stop or target")
         return spec
+
+    def _paper(self, table: Any) -> Assumptions:
+        if not isinstance(table, dict):
+            self._fail(None, "paper", "must be a table: [paper]")
+        self._known(table, _PAPER_FIELDS, None, "field of [paper]")
+        values: dict[str, Any] = {}
+        for name, value in table.items():
+            usual = getattr(Assumptions, name)
+            if isinstance(usual, bool) is not isinstance(value, bool):
+                self._fail(
+                    None, name, f"must be {'true or false' if isinstance(usual, bool) else 'a number'}, not {value!r}"
+                )
+            kinds = bool if isinstance(usual, bool) else int if isinstance(usual, int) else (int, float)
+            if not isinstance(value, kinds):
+                self._fail(None, name, f"must be a {'whole ' if kinds is int else ''}number, not {value!r}")
+            values[name] = Decimal(str(value)) if isinstance(usual, Decimal) else value
+        try:
+            return Assumptions(**values)
+        except ConfigurationError as error:
+            self._fail(None, "[paper]", str(error))
 
     def _risk(self, table: Any, default: BotLimits, number: int | None) -> BotLimits:
         if not isinstance(table, dict):

@@ -102,7 +102,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     resting order reached by trades; `trade_id` names the one). `levels` are the (price, quantity) consumed by this
     fill, `queue_ahead` the quantity that stood before a maker when it was filled. `decision_bid` and `decision_ask` are
     the touch when the bot decided (for a stop: when it triggered), `arrival_bid` and `arrival_ask` the touch when the
-    order reached the book: their difference is what latency cost.
+    order reached the book: their difference is what latency cost. `crowding` is what this fill cost more (quote
+    units) because other bots of the run had taken what stood before it.
     """
 
     bot: int
@@ -122,6 +123,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     seed: int
     trade_id: int = 0
+    crowding: Decimal = Decimal(0)
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):

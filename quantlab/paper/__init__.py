@@ -7,6 +7,7 @@ from quantlab.paper.accounting import (
     check_bot_identity,
 )
 from quantlab.paper.accounts import Account
+from quantlab.paper.assumptions import Assumptions
 from quantlab.paper.broker import PaperBroker
 from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.filters import WOULD_TRIGGER
@@ -20,6 +21,7 @@ __all__ = [
     "WOULD_TRIGGER",
     "Account",
     "AccountsVerdict",
+    "Assumptions",
     "DrawnLatency",
     "FeeModel",
     "FixedLatency",

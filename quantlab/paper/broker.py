@@ -28,6 +28,7 @@ from quantlab.paper.draws import Purpose, uniform
 from quantlab.paper.execution import Executor
 from quantlab.paper.fees import FeeModel
 from quantlab.paper.latency import LatencyModel
+from quantlab.paper.liquidity import Liquidity
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.schedule import NEVER_MS, Schedule
 from quantlab.paper.simulator import Outcome, SimulatedExchange
@@ -53,6 +54,7 @@ class PaperBroker:
         fees: FeeModel,
         latency: LatencyModel,
         seed: int,
+        shared_liquidity: bool = True,
         on_report: Callable[[OrderReport], None],
     ) -> None:
         self.accounts = {account.bot: account for account in accounts}
@@ -64,6 +66,7 @@ class PaperBroker:
             journal,
             self.accounts,
             Executor(fees, latency.name, seed),
+            Liquidity(shared=shared_liquidity),
             answer=self._answer,
             response_ms=self._response_ms,
         )

@@ -15,7 +15,8 @@ class Match(NamedTuple):
     """What matching decided, in ticks and lots: `lots` at `price_ticks`, against a level (or trade) at `level_ticks`.
 
     `basis` is the receipt's: "depth" (taken from the book), "quote" (rested, the opposite best came), "trade"
-    (rested, a trade came). `queue_lots` stood before it until then.
+    (rested, a trade came). `queue_lots` stood before it until then. `crowding` (ticks × lots) is what it cost more
+    because the fleet had taken what stood before.
     """
 
     basis: str
@@ -24,6 +25,7 @@ class Match(NamedTuple):
     level_ticks: int
     queue_lots: int = 0
     trade_id: int = 0
+    crowding: int = 0
 
     @property
     def maker(self) -> bool:
@@ -78,5 +80,6 @@ class Executor:
             model=f"{'queue by trades' if match.maker else 'depth walk'}; {self.latency_name}",
             seed=self.seed,
             trade_id=match.trade_id,
+            crowding=instrument.price(match.crowding) * instrument.step_size,
         )
         return fill, receipt

@@ -6,7 +6,7 @@ broker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from quantlab.model import (
@@ -24,6 +24,7 @@ from quantlab.paper import filters, matching
 from quantlab.paper.accounts import Account
 from quantlab.paper.execution import Executor, Match
 from quantlab.paper.filters import Rejection
+from quantlab.paper.liquidity import Liquidity, crowding
 from quantlab.paper.working import CONDITIONAL, Working, reservations, touch
 
 
@@ -51,6 +52,7 @@ class SimulatedExchange:
         journal: Journal,
         accounts: Mapping[int, Account],
         executor: Executor,
+        liquidity: Liquidity,
         *,
         answer: Callable[[Working, Outcome], None],
         response_ms: Callable[[Working], int],
@@ -63,6 +65,7 @@ class SimulatedExchange:
         self._journal = journal
         self._accounts = accounts
         self._executor = executor
+        self._liquidity = liquidity
         self._answer = answer
         self._response_ms = response_ms
 
@@ -86,11 +89,13 @@ class SimulatedExchange:
             self._settle(working, Outcome(OrderStatus.EXPIRED))
         else:
             if order.type not in CONDITIONAL:
-                working.queue_lots = matching.queue_at(order.side, working.price_ticks, book)
+                self._queue(working, book)
             self._rest(working)
             self._settle(working, Outcome(OrderStatus.NEW))
 
     def cancel(self, working: Working) -> None:
+        if working.order.type not in CONDITIONAL:
+            self._step_up(working, working.lots)
         self._settle(working, Outcome(OrderStatus.CANCELED))
 
     def on_trade(self, trade: Trade) -> None:
@@ -125,12 +130,10 @@ class SimulatedExchange:
                     self._trigger(working)
                 continue
             opposite = matching.far_best(order.side, book)
-            lots, working.crossed_lots = matching.fill_by_cross(
-                order.side, working.price_ticks, working.lots, working.crossed_lots, opposite
-            )
-            if lots and opposite is not None:
-                match = Match("quote", working.price_ticks, lots, opposite[0], working.queue_lots or 0)
-                self._fill_resting(working, match)
+            if opposite is None or matching.is_worse(order.side, opposite[0], working.price_ticks):
+                working.crossed_lots = 0
+            else:
+                self._cross(working, opposite)
 
     # -- refusing --------------------------------------------------------------------------------------------
 
@@ -157,7 +160,8 @@ class SimulatedExchange:
         if order.side is Side.SELL and not waits:
             return order.remaining <= account.available_quantity
         if order.type is OrderType.MARKET or working.triggered:
-            taken, _ = matching.walk(order.side, working.lots, matching.far_side(order.side, book))
+            shown = matching.far_side(order.side, book)
+            taken, _ = matching.walk(order.side, working.lots, self._liquidity.left(order.symbol, order.side, shown))
             tick_lots = sum(ticks * lots for ticks, lots in taken)
             return working.instrument.price(tick_lots) * working.instrument.step_size <= account.available_cash
         quote, base = reservations([*self._resting_of(order.bot, order.symbol), working])
@@ -169,13 +173,21 @@ class SimulatedExchange:
         """Walk the far side; what is left over rests (GTC limit) or expires."""
         order = working.order
         limit = working.price_ticks if order.type is OrderType.LIMIT else None
-        taken, left = matching.walk(order.side, working.lots, matching.far_side(order.side, book), limit)
-        fills = self._execute(working, [Match("depth", ticks, lots, ticks) for ticks, lots in taken])
+        shown = matching.far_side(order.side, book)
+        levels = self._liquidity.left(order.symbol, order.side, shown)
+        taken, left = matching.walk(order.side, working.lots, levels, limit)
+        self._liquidity.take(order.symbol, order.side, taken, shown)
+        alone, _ = matching.walk(order.side, working.lots, shown, limit)
+        worse = crowding(taken, alone)
+        matches = [
+            Match("depth", ticks, lots, ticks, crowding=cost) for (ticks, lots), cost in zip(taken, worse, strict=True)
+        ]
+        fills = self._execute(working, matches)
         if not left:
             status = OrderStatus.FILLED
         elif limit is not None and order.time_in_force is TimeInForce.GTC:
-            status = OrderStatus.PARTIALLY_FILLED
-            working.queue_lots = matching.queue_at(order.side, limit, book)
+            status = OrderStatus.PARTIALLY_FILLED if taken else OrderStatus.NEW
+            self._queue(working, book)
             working.crossed_lots = sum(lots for _, lots in taken)
             self._rest(working)
         else:
@@ -198,6 +210,50 @@ class SimulatedExchange:
             self._take(working, book)
         else:
             self._settle(working, Outcome(OrderStatus.EXPIRED, rejection=filters.INSUFFICIENT_BALANCE))
+
+    def _cross(self, working: Working, opposite: matching.Level) -> None:
+        """The opposite best has come to a resting order: it takes what is displayed there, once."""
+        order = working.order
+        left = self._liquidity.left(order.symbol, order.side, [opposite])
+        # Where the fleet remembers what it took, that includes what this order took.
+        seen = 0 if self._liquidity.shared else working.crossed_lots
+        lots, working.crossed_lots = matching.fill_by_cross(
+            order.side, working.price_ticks, working.lots, seen, left[0] if left else None
+        )
+        if lots:
+            self._liquidity.take(order.symbol, order.side, [(opposite[0], lots)], [opposite])
+            match = Match("quote", working.price_ticks, lots, opposite[0], working.queue_lots or 0)
+            self._step_up(working, lots)
+            self._fill_resting(working, match)
+
+    def _queue(self, working: Working, book: BookView) -> None:
+        """Stand behind what is displayed at the price, and behind what of the fleet rests there already."""
+        order = working.order
+        working.queue_lots = matching.queue_at(order.side, working.price_ticks, book)
+        if working.queue_lots is not None and self._liquidity.shared:
+            working.queue_lots += sum(other.lots for other in self._beside(working))
+
+    def _beside(self, working: Working) -> Iterator[Working]:
+        """The fleet's other orders that rest on the same side at the same price, in the order in which they came."""
+        order = working.order
+        for other in self.resting.get(order.symbol, ()):
+            if (
+                other is not working
+                and other.order.type not in CONDITIONAL
+                and other.order.side is order.side
+                and other.price_ticks == working.price_ticks
+            ):
+                yield other
+
+    def _step_up(self, working: Working, lots: int) -> None:
+        """`lots` of a resting order are gone otherwise than by a trade at its price: who stands behind it moves up."""
+        resting = self.resting.get(working.order.symbol, [])
+        if not self._liquidity.shared or working not in resting:
+            return
+        place = resting.index(working)
+        for other in self._beside(working):
+            if other.queue_lots and resting.index(other) > place:
+                other.queue_lots = max(0, other.queue_lots - lots)
 
     def _fill_resting(self, working: Working, match: Match) -> None:
         fills = self._execute(working, [match])

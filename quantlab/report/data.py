@@ -18,6 +18,7 @@ from quantlab.model import NotFound, Source
 from quantlab.report.accounting import AssetSums, Sums, asset_sums, bot_sums, fleet_sums
 from quantlab.report.tables import (
     FLEET,
+    TAKER_FEE,
     baselines,
     bot_table,
     closed_trades,
@@ -118,7 +119,8 @@ class RunData:
     @cached_property
     def baselines(self) -> pl.DataFrame:
         """Buy-and-hold of the symbols the bots are on, and cash."""
-        return baselines(self.marks, self.capital, self.bots["symbol"].unique().to_list())
+        paid = next((float(receipt.fee_rate) for receipt in self.receipts if receipt.basis == "depth"), TAKER_FEE)
+        return baselines(self.marks, self.capital, self.bots["symbol"].unique().to_list(), taker_fee=paid)
 
     @cached_property
     def notes(self) -> dict[str, str]:

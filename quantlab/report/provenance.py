@@ -49,6 +49,7 @@ def settings(run: RunData) -> Block:
             "wall time",
             f"{run.summary.get('wall_seconds', 0):,} s, peak memory {run.summary.get('peak_rss_mb', 0):,} MB",
         ),
+        ("fills assume", ", ".join(f"{name} {value}" for name, value in (run.manifest.get("paper") or {}).items())),
         ("sealed", run.manifest.get("seal") or "no: the guard and the wall inside the process kept orders in"),
         ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
         ("settings", ", ".join(f"{name} {_plain(value)}" for name, value in run.manifest_settings.items())),

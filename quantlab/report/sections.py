@@ -175,13 +175,14 @@ def slippage_section(run: RunData, *, by: str = "strategy") -> Table:
         number("depth_bps", "depth"),
         number("cost_bps", "sum bps"),
         number("cost_usdt", "sum USDT"),
+        number("crowding_usdt", "crowding USDT"),
     )
     return Table(
         slippage_table(run.slippage, by=by),
         columns,
         source=run.label,
         caption="From the receipts. bps of the middle at the decision, weighted by notional; latency: median of the "
-        "drawn time to the book",
+        "drawn time to the book; crowding: the part of the sum that was paid because bots had taken from each other",
     )
 
 

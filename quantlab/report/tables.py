@@ -135,14 +135,23 @@ def slippage_frame(fills: pl.DataFrame, bots: pl.DataFrame, receipts: Iterable[R
 
     half_spread_bps: from the middle to the touch when the bot decided; latency_bps: what the touch moved until the
     order arrived; depth_bps: from the touch at arrival to the fill's price; cost_bps: their sum. A negative cost was
-    earned, as a resting order does. Fills without a touch on record are left out.
+    earned, as a resting order does. crowding_usdt, a part of it: what the fill cost more because other bots had taken
+    what stood before. Fills without a touch on record are left out.
     """
     quotes = [
-        (r.bot, r.fill_number, *(None if v is None else float(v) for v in _touch(r)), r.latency_ms, r.basis)
+        (
+            r.bot,
+            r.fill_number,
+            *(None if v is None else float(v) for v in _touch(r)),
+            r.latency_ms,
+            r.basis,
+            float(r.crowding),
+        )
         for r in receipts
     ]
     prices: dict[str, Any] = dict.fromkeys(("decision_bid", "decision_ask", "arrival_bid", "arrival_ask"), pl.Float64)
     schema = {"bot": pl.Int64, "number": pl.Int64} | prices | {"latency_ms": pl.Int64, "basis": pl.String}
+    schema["crowding_usdt"] = pl.Float64
     touch = pl.DataFrame(quotes, schema=schema, orient="row")
     keys = [pl.col("bot", "number").cast(pl.Int64)]
     frame = (
@@ -169,6 +178,7 @@ def slippage_frame(fills: pl.DataFrame, bots: pl.DataFrame, receipts: Iterable[R
         pl.col("maker").cast(pl.Boolean),
         "basis",
         "latency_ms",
+        "crowding_usdt",
         notional_usdt=pl.col("price") * pl.col("quantity"),
         half_spread_bps=pl.when(taker).then(sign * (decided - mid) * bps).otherwise(0.0),
         latency_bps=pl.when(taker).then(sign * (arrived - decided) * bps).otherwise(0.0),
@@ -188,6 +198,7 @@ def slippage_table(slippage: pl.DataFrame, *, by: str = "strategy") -> pl.DataFr
             notional_usdt=pl.col("notional_usdt").sum(),
             latency_ms=pl.col("latency_ms").median(),
             cost_usdt=(pl.col("cost_bps") * pl.col("notional_usdt")).sum() / 1e4,
+            crowding_usdt=pl.col("crowding_usdt").sum(),
             **{name: _weighted(name) for name in parts},
         )
         .sort("cost_usdt", by, descending=[True, False])
@@ -209,10 +220,12 @@ def spread_table(marks: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def baselines(marks: pl.DataFrame, capital: float, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+def baselines(
+    marks: pl.DataFrame, capital: float, symbols: Sequence[str] | None = None, *, taker_fee: float = TAKER_FEE
+) -> pl.DataFrame:
     """What doing nothing clever would have made of `capital`: time_ms, buy_and_hold, cash.
 
-    Buy-and-hold puts equal amounts into each symbol at its first ask, pays the taker fee of 0.1 % once, and is marked
+    Buy-and-hold puts equal amounts into each symbol at its first ask, pays `taker_fee` (a fraction) once, and is marked
     at the bid, as the fleet is. A symbol without a quote keeps its last. Cash stays as it is.
     """
     if symbols is not None:
@@ -220,7 +233,7 @@ def baselines(marks: pl.DataFrame, capital: float, symbols: Sequence[str] | None
     if marks.is_empty():
         return pl.DataFrame(schema={"time_ms": pl.Int64, "buy_and_hold": pl.Float64, "cash": pl.Float64})
     entry = marks.sort("time_ms").group_by("symbol").agg(entry=pl.col("ask").first())
-    growth = marks.join(entry, on="symbol").with_columns(growth=pl.col("bid") / pl.col("entry") * (1 - TAKER_FEE))
+    growth = marks.join(entry, on="symbol").with_columns(growth=pl.col("bid") / pl.col("entry") * (1 - taker_fee))
     wide = growth.pivot(on="symbol", index="time_ms", values="growth", aggregate_function="last").sort("time_ms")
     each = pl.mean_horizontal(pl.exclude("time_ms").forward_fill().fill_null(1.0))
     return wide.select(pl.col("time_ms").cast(pl.Int64), buy_and_hold=each * capital, cash=pl.lit(float(capital)))

@@ -10,6 +10,7 @@ import pytest
 from quantlab.fleet.deal import deal, fleet_toml
 from quantlab.fleet.spec import load_fleet, parse_fleet
 from quantlab.model import ConfigurationError, NotFound
+from quantlab.paper import Assumptions, DrawnLatency, FixedLatency, StandardFees
 
 GOOD = """\
 [fleet]
@@ -99,10 +100,42 @@ def test_dealing_over_a_market_that_has_all_changes_nothing() -> None:
     assert deal(fleet, ["BTCUSDT", "ETHUSDT"], ["1m", "5m"]) == (fleet, [])
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("taker_fee = 0.1", r'fleet.toml:3: taker_fee is not a field of \[paper\]; did you mean "taker_fee_pct"'),
+        ("taker_fee_pct = 10", "taker_fee_pct must be percent from 0 to below 10"),
+        ("taker_fee_pct = nan", "taker_fee_pct must be percent from 0 to below 10"),
+        ("maker_fee_pct = -0.01", "maker_fee_pct must be percent"),
+        ('maker_fee_pct = "low"', "fleet.toml:3: maker_fee_pct must be a number"),
+        ("shared_liquidity = 1", "shared_liquidity must be true or false"),
+        ("order_latency_ms = true", "order_latency_ms must be a number"),
+        ("order_latency_ms = 1.5", "order_latency_ms must be a whole number"),
+        ("order_latency_ms = 0", "medians must be above 0 ms"),
+        ("latency_sigma = 4", "sigma 0 to 3"),
+    ],
+)
+def test_what_a_fill_cannot_be_computed_with_is_refused(line: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=expected):
+        parse_fleet(f"\n[paper]\n{line}\n{GOOD}", path=PATH)
+
+
+def test_what_a_fill_is_computed_with() -> None:
+    text = "[paper]\ntaker_fee_pct = 0.05\nbnb_discount = true\norder_latency_ms = 0\nlatency_sigma = 0\n"
+    paper = parse_fleet(text + GOOD, path=PATH).paper
+    assert (paper.fees().taker, paper.fees().maker) == (Decimal("0.000375"), Decimal("0.00075"))
+    assert paper.latency() == FixedLatency(order=0, response=20)
+    assert paper.described()["taker_fee"] == "0.000375"
+    usual = parse_fleet(GOOD, path=PATH).paper
+    assert (usual.fees(), usual.latency()) == (StandardFees(), DrawnLatency())
+
+
 def test_a_written_fleet_reads_back_the_same() -> None:
-    fleet = parse_fleet(GOOD, path=PATH)
-    again = parse_fleet(fleet_toml(fleet.name, fleet.bots), path=PATH)
-    assert again.bots == fleet.bots
+    paper = "[paper]\nbnb_discount = true\nmaker_fee_pct = 0.02\nlatency_sigma = 0\nshared_liquidity = false\n\n"
+    fleet = parse_fleet(GOOD.replace("[[bot]]", paper + "[[bot]]", 1), path=PATH)
+    assert fleet.paper != Assumptions()
+    again = parse_fleet(fleet_toml(fleet.name, fleet.bots, fleet.paper), path=PATH)
+    assert (again.bots, again.paper) == (fleet.bots, fleet.paper)
 
 
 def test_the_fleet_that_is_shipped_holds_45_bots_nine_strategies_thirteen_symbols() -> None:

@@ -116,6 +116,7 @@ class World:
             fees=options.get("fees", StandardFees()),
             latency=options.get("latency", FixedLatency(order=40, response=20)),
             seed=options.get("seed", 1),
+            shared_liquidity=options.get("shared_liquidity", True),
             on_report=self._hear,
         )
         self.now_ms = 1_000

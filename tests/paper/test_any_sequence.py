@@ -147,8 +147,8 @@ class AnySequence(RuleBasedStateMachine):
             return
         bids, asks = self.books[receipt.book_id]
         far = dict(asks if fill.side is Side.BUY else bids)
-        self.used[fill.bot, fill.order_number, receipt.book_id, ticks] += lots
-        assert self.used[fill.bot, fill.order_number, receipt.book_id, ticks] <= far[ticks]
+        self.used[fill.side, receipt.book_id, ticks] += lots
+        assert self.used[fill.side, receipt.book_id, ticks] <= far[ticks]
 
     def teardown(self):
         again = self.fresh()

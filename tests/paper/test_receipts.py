@@ -23,7 +23,7 @@ def busy(world):
     world.send(Side.SELL, OrderType.LIMIT_MAKER, 500, ticks=10_005)
     world.send(Side.SELL, OrderType.STOP_LOSS, 500, stop_ticks=9_900)
     world.settle()
-    world.move([(10_007, 300)], [(10_008, 100)])
+    world.move([(10_007, 300), (10_006, 600)], [(10_008, 100)])
     world.trade(9_900, 1, seller_aggressive=True)
     world.settle()
     assert [receipt.basis for receipt in world.journal.receipts] == [

@@ -30,7 +30,7 @@ def test_accounts_and_counters_go_on_where_the_ledger_ends(broken_off, make_worl
         assert getattr(again.account, name) == getattr(broken_off.account, name)
     assert again.account.reserved_quote == 0
     assert [(order.number, order.status, order.filled) for order in closed] == [
-        (2, OrderStatus.CANCELED, Decimal("5.000")),
+        (2, OrderStatus.CANCELED, Decimal("4.000")),
         (3, OrderStatus.CANCELED, Decimal(0)),
     ]
     assert all("unknown after a restart" in order.reason for order in closed)

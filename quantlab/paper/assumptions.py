@@ -1,0 +1,61 @@
+"""What a paper run assumes: fees, the way to the exchange and back, and whether bots share what the book shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from quantlab.model import ConfigurationError
+from quantlab.paper.fees import StandardFees
+from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel
+
+#: What is left of a commission that is paid in BNB (Binance fee schedule, spot, checked 2026-11-23).
+_BNB_SHARE = Decimal("0.75")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """The `[paper]` table of a fleet file, so that a run's own text says what it assumed.
+
+    `*_fee_pct` in percent of the notional. `bnb_discount`: a quarter less; the fee is still taken in the asset
+    received, since a bot holds no BNB. Latency in ms, log-normal about these medians with `latency_sigma`; 0 makes it
+    fixed. `shared_liquidity`: what one bot took from the book is gone for the others until the market shows it anew.
+
+    Raises ConfigurationError for what cannot be.
+    """
+
+    maker_fee_pct: Decimal = Decimal("0.1")
+    taker_fee_pct: Decimal = Decimal("0.1")
+    bnb_discount: bool = False
+    order_latency_ms: int = 40
+    response_latency_ms: int = 20
+    latency_sigma: float = 0.4
+    shared_liquidity: bool = True
+
+    def __post_init__(self) -> None:
+        for name, percent in (("maker_fee_pct", self.maker_fee_pct), ("taker_fee_pct", self.taker_fee_pct)):
+            if not (percent.is_finite() and 0 <= percent < 10):
+                raise ConfigurationError(f"{name} must be percent from 0 to below 10 (0.1 is 10 bps), not {percent}")
+        self.latency()
+
+    def fees(self) -> StandardFees:
+        """Rates as fractions, the discount taken off."""
+        share = _BNB_SHARE if self.bnb_discount else Decimal(1)
+        source = "setting, BNB discount" if self.bnb_discount else "setting"
+        return StandardFees(self.maker_fee_pct / 100 * share, self.taker_fee_pct / 100 * share, source)
+
+    def latency(self) -> LatencyModel:
+        if not self.latency_sigma:
+            return FixedLatency(self.order_latency_ms, self.response_latency_ms)
+        return DrawnLatency(float(self.order_latency_ms), float(self.response_latency_ms), self.latency_sigma)
+
+    def described(self) -> dict[str, str]:
+        """For the manifest, and so for the report: what a reader must know to believe a fill."""
+        fees = self.fees()
+        return {
+            "maker_fee": f"{fees.maker:f}",
+            "taker_fee": f"{fees.taker:f}",
+            "fee_source": fees.source,
+            "latency": self.latency().name,
+            "liquidity": "shared by the fleet" if self.shared_liquidity else "each bot has the whole book",
+        }
