@@ -225,6 +225,27 @@ def audit(
         raise typer.Exit(4)
 
 
+@app.command()
+def fees(
+    label: Label,
+    symbol: Annotated[str, typer.Option(help="A symbol: Binance has rates of its own for some.")] = "BTCUSDT",
+    as_json: Json = False,
+) -> None:
+    """What the key's account pays, as lines for a fleet file's [paper] table."""
+    from quantlab.exchange.custody import Custodian
+
+    chosen = settings()
+    with _open(chosen) as vault:
+        found = Custodian(chosen).commission(vault, label, symbol)
+    maker, taker = (f"{(rate * 100).normalize():f}" for rate in (found.maker, found.taker))
+    words = f"[paper]                     # what this account pays on {found.symbol}\n"
+    words += f"maker_fee_pct = {maker}\ntaker_fee_pct = {taker}"
+    if found.bnb_discount:
+        words += "\nbnb_discount = true         # this account pays in BNB, at a discount"
+    result = {"symbol": found.symbol, "maker_fee_pct": maker, "taker_fee_pct": taker}
+    emit(result | {"bnb_discount": found.bnb_discount}, as_json, words)
+
+
 @app.command(name="export-inventory")
 def export_inventory(
     path: Annotated[Path, typer.Argument(help="A .json, .csv or .html file; - prints JSON.")], as_json: Json = False

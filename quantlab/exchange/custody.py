@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from quantlab.exchange.address import public_address
 from quantlab.exchange.audit import audit
+from quantlab.exchange.commission import Commission, commission_of
 from quantlab.exchange.config import HOSTS, DoorConfig
+from quantlab.exchange.keyed import KeyedReader
 from quantlab.ledger import Ledger
 from quantlab.ledger.keys import KeyRow
-from quantlab.model.errors import QuantlabError
+from quantlab.model.errors import ConfigurationError, QuantlabError
 from quantlab.model.protocols import Signer
 from quantlab.settings import Settings
 from quantlab.vault import Environment, Seen, Vault
@@ -83,6 +85,27 @@ class Custodian:
         if not by_hand:
             seen = drifted(row, seen)
         return vault.record_audit(row.fingerprint, seen), seen
+
+    def commission(self, vault: Vault, label: str, symbol: str) -> Commission:
+        """What the key's account pays on `symbol`, in one signed read.
+
+        Raises Refused for a key that is locked, ConfigurationError where no exchange is there to ask, and what asking
+        raises.
+        """
+        row = vault.key(label)
+        config = door_to(self._settings, row.environment)
+        if config is None:
+            raise ConfigurationError("no venue runs: set QUANTLAB_VENUE_URL or start `quantlab venue`")
+        rows: list[dict[str, Any]] = []
+
+        async def ask() -> object:
+            async with KeyedReader(config, vault.signer(row.fingerprint, "commission"), rows.append) as reader:
+                return await reader.commission(symbol)
+
+        try:
+            return commission_of(_outside_any_loop(ask()))
+        finally:
+            self._write(rows)
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         if self._egress is not None:

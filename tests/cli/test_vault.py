@@ -88,6 +88,8 @@ def test_a_key_from_its_first_to_its_last_day(vault: Shell) -> None:
     assert [key["audit"] for key in audited["keys"]] == ["passed"]
     (listed,) = vault.json("list")
     assert listed["used_by"][0]["purpose"] == "permission audit" and listed["used_by"][0]["program"].endswith("vault")
+    paid = vault.json("fees", "Paper Trading", "--symbol", "ETHUSDT")
+    assert paid == {"symbol": "ETHUSDT", "maker_fee_pct": "0.1", "taker_fee_pct": "0.1", "bnb_discount": False}
     rotated = vault.json("rotate", "Paper Trading", "--stdin", stdin=f"{KEY2}\n{SECRET2}\n")
     assert rotated["replaced"] == added["fingerprint"] and rotated["differences"] == []
     shown = vault.json("show", "Paper Trading")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from quantlab.exchange.custody import Custodian, KeyWatch, door_to, drifted
 from quantlab.exchange.failure import retry as retry_module
 from quantlab.ledger import Ledger
 from quantlab.ledger.keys import KeyRow
+from quantlab.model import ExchangeError, Refused
 from quantlab.settings import Settings, load_settings
 from quantlab.vault import Credential, Seen, Vault, revoke
 from quantlab.vault import kdf as kdf_module
@@ -197,3 +199,16 @@ def test_each_environment_has_its_own_door(settings: Settings, tmp_path: Path) -
     assert door_to(settings, "mainnet").market == "mainnet"  # type: ignore[union-attr]
     seen = Custodian(mainnet).audit(Credential.parse(API_KEY, SECRET).signer(), "replay")
     assert seen.status == "unreachable" and "quantlab venue" in seen.detail
+
+
+async def test_an_account_s_commission_is_read_with_its_key(settings: Settings, vault: Vault, venue: Venue) -> None:
+    rows: list[dict[str, Any]] = []
+    custodian = Custodian(settings, rows.append)
+    with pytest.raises(Refused, match="is locked"):
+        await asyncio.to_thread(custodian.commission, vault, LABEL, "BTCUSDT")
+    await by_hand(settings, vault)
+    found = await asyncio.to_thread(custodian.commission, vault, LABEL, "BTCUSDT")
+    assert (found.symbol, found.maker, found.taker) == ("BTCUSDT", Decimal("0.001"), Decimal("0.001"))
+    with pytest.raises(ExchangeError, match="Invalid symbol"):
+        await asyncio.to_thread(custodian.commission, vault, LABEL, "NOSUCH")
+    assert [row["path"] for row in rows].count("/api/v3/account/commission") == 2
