@@ -12,10 +12,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from quantlab.venue.masking import masked
+from quantlab.venue.tickers import ALL_MINI, is_ticker
 
 MAX_STREAMS = 1024
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
-_STREAM = re.compile(r"[^@\s/A-Z]{1,50}@(bookTicker|trade|aggTrade|depth(@100ms|@1000ms)?|kline_(\d{1,2}[smhdwM]))")
+_STREAM = re.compile(
+    r"[^@\s/A-Z!]{1,50}@(bookTicker|trade|aggTrade|ticker|miniTicker|depth(@100ms|@1000ms)?|kline_(\d{1,2}[smhdwM]))"
+)
 
 
 class Subscription:
@@ -23,20 +26,27 @@ class Subscription:
 
     def __init__(self, intervals: Iterable[str], *, combined: bool) -> None:
         self.streams: frozenset[str] = frozenset()
+        #: Whether tickers are among them.
+        self.tickers = False
         self.combined = combined
         self._intervals = frozenset(intervals)
 
     def add(self, names: Iterable[str]) -> str | None:
         """Subscribe; returns what is wrong, and then nothing was added."""
         for name in names:
+            if name == ALL_MINI:
+                continue
             match = _STREAM.fullmatch(name)
             if match is None or (match[3] is not None and match[3] not in self._intervals):
                 return f"this market does not play stream {name}"
         streams = self.streams.union(names)
         if len(streams) > MAX_STREAMS:
             return f"too many streams: at most {MAX_STREAMS} a connection"
-        self.streams = streams
+        self._listen_to(streams)
         return None
+
+    def _listen_to(self, streams: frozenset[str]) -> None:
+        self.streams, self.tickers = streams, any(map(is_ticker, streams))
 
     def answer(self, text: str) -> dict[str, Any]:
         """Obey one command; returns what the client is told."""
@@ -63,7 +73,7 @@ class Subscription:
         if not params or not all(isinstance(name, str) for name in params):
             return _error(2, "Invalid request: `params` must be an array of stream names", number)
         if method == "UNSUBSCRIBE":
-            self.streams = self.streams.difference(params)
+            self._listen_to(self.streams.difference(params))
         elif (wrong := self.add(params)) is not None:
             return _error(2, f"Invalid request: {wrong}", number)
         return {"result": None, "id": number}

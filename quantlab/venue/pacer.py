@@ -19,6 +19,7 @@ from quantlab.venue.faults import Faults
 from quantlab.venue.frames import combined_frame, text_frame
 from quantlab.venue.source import Market
 from quantlab.venue.streams import Connection
+from quantlab.venue.tickers import Tickers
 
 STEP_MS = 1_000
 _LIVE_STEP_MS = 100
@@ -56,6 +57,7 @@ class Pacer:
         self._connections = connections
         self._faults, self._moved = faults, moved
         self._damage = Damage()
+        self._tickers = Tickers(market)
         self._run: Connection | None = None
         self._changed = asyncio.Event()
         self._steps = 0
@@ -138,6 +140,8 @@ class Pacer:
         events = market.advance(to_ms, wanted)
         self._moved()
         ready, self._ready = self._ready, None
+        if any(connection.subscription.tickers for connection in connections):
+            events = [*events, *self._tickers.due(wanted)]
         struck: dict[str, list[Fault]] = {}
         if faults or not self._damage.idle:
             events, struck = self._damage.strike(events, faults, from_ms)
@@ -201,7 +205,7 @@ class Pacer:
             return None
         (connection,) = self._connections
         subscription = connection.subscription
-        if not subscription.combined:
+        if not subscription.combined or subscription.tickers:
             return None
         wanted = frozenset(subscription.streams)
         to_ms = min(self.market.now_ms + STEP_MS, self.market.end_ms)

@@ -28,7 +28,7 @@ FAILS = {
         "fetchBorrowInterest", "fetchMarginModes",
     },
     ("--guarded",): {"fetchStatus"},
-    ("--ws",): {"watchTicker", "watchTickers"},
+    ("--ws",): set(),
     ("--ws", "--guarded"): set(),
 }  # fmt: skip
 #: Fields that Binance does not tell of a spot book, in the form of ccxt's list of what to skip.

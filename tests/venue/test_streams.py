@@ -114,7 +114,7 @@ def test_commands_and_ids() -> None:
     for number in (1, -5, 2**63 - 1, "an id", None):
         asked = json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number})
         assert answer(asked) == {"result": [], "id": number}
-    for kind in ("bookTicker", "trade", "aggTrade", "depth", "depth@100ms", "kline_1m"):
+    for kind in ("bookTicker", "trade", "aggTrade", "ticker", "miniTicker", "depth", "depth@100ms", "kline_1m"):
         assert answer(command("SUBSCRIBE", f"aaausdt@{kind}"))["result"] is None
     assert answer(command("SUBSCRIBE", *(f"s{n}@trade" for n in range(1024))))["result"] is None
     chosen = subscription()
