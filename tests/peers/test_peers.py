@@ -85,8 +85,6 @@ def test_ccxts_own_tests_pass_but_for_those_that_are_listed(
     folder = tmp_path / "python"
     shutil.copytree(Path(ccxt.__file__).parent, folder / "ccxt", ignore=shutil.ignore_patterns("__pycache__"))
     skipped: dict[str, object] = dict.fromkeys(_BOOKS, _NO_TIME)
-    if options == ("--ws", "--guarded"):  # all on one socket there: one refused stream would fail them all
-        skipped |= dict.fromkeys(FAILS["--ws",], "the venue does not play it")
     (tmp_path / "skip-tests.json").write_text(json.dumps({"binance": {"skipMethods": skipped}}))
     (tmp_path / "keys.json").write_text(json.dumps({"binance": {"apiKey": API_KEY, "secret": SECRET}}))
     done = subprocess.run(
