@@ -77,8 +77,8 @@ def test_the_panel_appears_and_its_buttons_work_while_a_cell_is_busy(jupyter: An
     assert busy(page)  # the cell below the panel waits for the run
     assert "GENERATED market" in panel.locator(".qlp-source").inner_text()
     until(lambda: panel.locator(".qlp-bots tbody tr").count() == 45, 20)
-    # JupyterLab makes the side channel on which clicks pass a busy cell when the panel is first shown: a click before it
-    # stands waits for the cell's end. Nobody is that fast but a test.
+    # JupyterLab makes the side channel on which clicks pass a busy cell when the panel is first shown: a click before
+    # it stands waits for the cell's end. Nobody is that fast but a test.
     shown = panel.locator(".qlp-facts").first.inner_text()
     until(lambda: panel.locator(".qlp-facts").first.inner_text() != shown, 20)
     button(panel, "Pause").click()
