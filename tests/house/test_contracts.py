@@ -106,7 +106,7 @@ def test_a_planted_detour_breaks_what_holds_over_any_number_of_steps(copy: Path)
     assert transitive == ["no-way-out", "venue-apart"]
     detour = planted("quantlab.recording", ["quantlab.exchange"])
     sources = {"no-way-out": "quantlab.market", "venue-apart": "quantlab.venue", "market": "quantlab.market"}
-    files = {name: detour | planted(source, ["quantlab.recording"]) for name, source in sources.items()}
+    files = {name: detour | planted(source, ["quantlab.recording.planted"]) for name, source in sources.items()}
     far, apart, direct = lint(copy, *files.items())
     assert "0 kept, 1 broken" in far and "0 kept, 1 broken" in apart
     assert "1 kept, 0 broken" in direct  # the control: the direct contract does not see it
