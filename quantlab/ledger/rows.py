@@ -32,6 +32,7 @@ class RunRow(msgspec.Struct, kw_only=True):
     versions: dict[str, str] = {}
     summary: dict[str, Any] | None = None
     error: str | None = None
+    journal_calls: int | None = None
 
 
 class BotRow(msgspec.Struct, kw_only=True):

@@ -41,6 +41,8 @@ runs = Table(
     Column("versions", Text, nullable=False),
     Column("summary", Text),
     Column("error", Text),
+    #: How many journal calls of its engine are on disk; null where its input log alone does not give its rows.
+    Column("journal_calls", Integer),
 )
 
 

@@ -44,6 +44,7 @@ _EVENT = "INSERT INTO events (run_id, time_ms, wall_ms, kind, bot, detail) VALUE
 #: Not a statement: rows of the egress log are linked to the row before them when they are written.
 _EGRESS = "egress"
 _PROGRESS = "UPDATE runs SET engine_time_ms=?, engine_from_ms=COALESCE(engine_from_ms, NULLIF(?, 0)) WHERE run_id=?"
+_CALLS = "UPDATE runs SET journal_calls=? WHERE run_id=?"
 
 _Statement = tuple[str, Any]
 
@@ -57,6 +58,8 @@ class LedgerWriter:
 
     def __init__(self, path: Path, run_id: str | None) -> None:
         self.run_id = run_id
+        #: What the next row is the consequence of: the number of its engine's call. None: the run does not count.
+        self.number: int | None = None
         self._path = path
         self._connection = connect(path)
         self._lock = threading.Lock()
@@ -65,6 +68,8 @@ class LedgerWriter:
         self._queue: list[_Statement] = []
         self._ticket = 0
         self._committed = 0
+        self._queued_number: int | None = None
+        self._committed_number: int | None = None
         self._waiting = 0
         self._closing = False
         self._broken: QuantlabError | None = None
@@ -160,6 +165,11 @@ class LedgerWriter:
             self._progress_at = time.monotonic()
             self._put((_PROGRESS, (engine_time_ms, engine_from_ms, self.run_id)))
 
+    def uncounted(self) -> None:
+        """From here on the run's rows are not what its input log alone gives. On disk when it returns."""
+        self.number = None
+        self.wait(self._put((_CALLS, (None, self.run_id))))
+
     def run_state(self, state: str, error: str | None = None) -> None:
         """Set the run's state and wait until it is on disk."""
         over = state in ("finished", "stopped", "killed", "failed")
@@ -217,6 +227,7 @@ class LedgerWriter:
                 return self._ticket
             was_empty = not self._queue
             self._queue.extend(statements)
+            self._queued_number = self.number
             self._ticket += 1
             if was_empty:
                 self._wake.notify()
@@ -231,13 +242,16 @@ class LedgerWriter:
                     return
                 if self._waiting <= self._committed and not self._closing:
                     self._wake.wait(GROUP_S)  # woken early when somebody waits
-                batch, ticket = self._queue, self._ticket
+                batch, ticket, number = self._queue, self._ticket, self._queued_number
                 self._queue = []
+            if number != self._committed_number:
+                batch.append((_CALLS, (number, self.run_id)))
             try:
                 self._commit(batch)
             except Exception as error:  # whatever it is, nobody may wait forever for a thread that has ended
                 self._give_up(error)
                 return
+            self._committed_number = number
             with self._lock:
                 self._committed = ticket
                 self._done.notify_all()
