@@ -47,7 +47,7 @@ def _replayed(
     if not path.exists():
         raise NotFound(f'run "{run_id}" kept no input log at {path}: it cannot be replayed')
     if recording_path(home, run_id, 1).exists():
-        raise NotFound(f'run "{run_id}" was resumed: only runs without a restart can be replayed as a whole')
+        raise NotFound(f'run "{run_id}" went on without its input log: only what one log gives can be replayed')
     recording = Recording(path)
     folder = Path(recording.header.get("fleet_folder", home))
     fleet = parse_fleet(fleet_toml, path=folder / "fleet.toml")

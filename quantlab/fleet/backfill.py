@@ -8,8 +8,7 @@ order in which they were asked for, so that the input log is the same from run t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from quantlab.fleet.group import Group
 from quantlab.market import Book, decode_klines
@@ -30,10 +29,9 @@ GroupKey = tuple[str, str]
 
 
 class Backfill:
-    """Asks `rest` for what `groups` and `books` miss."""
+    """Knows what `groups` and `books` miss, and when it is asked for."""
 
-    def __init__(self, rest: CandleSource, groups: Mapping[GroupKey, Group], books: Mapping[str, Book]) -> None:
-        self._rest = rest
+    def __init__(self, groups: Mapping[GroupKey, Group], books: Mapping[str, Book]) -> None:
         self._groups = groups
         self._books = books
         #: False while candles are owed that were not asked for.
@@ -53,15 +51,30 @@ class Backfill:
         """The book of `symbol` is not asked for before `until_ms`."""
         self._not_before_ms[symbol] = until_ms
 
-    async def fetch(self, now_ms: int, urgent: Collection[str], answer: Callable[[str, bytes], None]) -> None:
-        """Ask for what is missing now, and hand each answer to `answer` by its name in the input log."""
+    def due(self, now_ms: int, urgent: Collection[str]) -> list[str]:
+        """What is asked for now, by the names that the answers have in the input log, in the order in which they are
+        consumed: books of `urgent` symbols first."""
+        books = [s for s, book in self._books.items() if not book.in_sync and self.may_ask(s, now_ms)]
+        first = [symbol for symbol in books if symbol in urgent]
+        later = [symbol for symbol in books if symbol not in urgent]
+        asked = [f"depth:{symbol}" for symbol in first[:BATCH]]
+        if not self.warm:
+            self.warm = True
+            asked += [f"klines:{s}:{timeframe}" for (s, timeframe), group in self._groups.items() if group.owed]
+        asked += [f"depth:{symbol}" for symbol in later[: max(0, BATCH - len(first))]]
+        for symbol in (first + later)[BATCH:]:
+            self.hold_off(symbol, now_ms + BATCH_MS)
+        return asked
+
+    async def fetch(self, rest: CandleSource, names: Sequence[str], answer: Callable[[str, bytes], None]) -> None:
+        """Ask `rest` for what `due` named, and hand each answer to `answer`."""
         few = asyncio.Semaphore(_IN_FLIGHT)
 
-        async def in_turn(asking: Callable[[], Awaitable[Any]]) -> Any:
+        async def in_turn(name: str) -> list[bytes]:
             async with few:
-                return await asking()
+                return await self._answers(rest, name)
 
-        tasks = [(name, asyncio.create_task(in_turn(asking))) for name, asking in self._due(now_ms, urgent)]
+        tasks = [(name, asyncio.create_task(in_turn(name))) for name in names]
         try:
             for name, task in tasks:
                 try:
@@ -69,7 +82,7 @@ class Backfill:
                 except QuantlabError as error:
                     answer(f"none:{name}", str(error).encode())
                     continue
-                for payload in [found] if isinstance(found, bytes) else found:
+                for payload in found:
                     answer(name, payload)
                 self._whole(name, answer)
         finally:
@@ -77,25 +90,12 @@ class Backfill:
                 task.cancel()
             await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
 
-    def _due(self, now_ms: int, urgent: Collection[str]) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
-        books = [s for s, book in self._books.items() if not book.in_sync and self.may_ask(s, now_ms)]
-        first = [symbol for symbol in books if symbol in urgent]
-        later = [symbol for symbol in books if symbol not in urgent]
-        asked = [self._book(symbol) for symbol in first[:BATCH]]
-        if not self.warm:
-            self.warm = True
-            asked += [self._candles(key, group) for key, group in self._groups.items() if group.owed]
-        asked += [self._book(symbol) for symbol in later[: max(0, BATCH - len(first))]]
-        for symbol in (first + later)[BATCH:]:
-            self.hold_off(symbol, now_ms + BATCH_MS)
-        return asked
-
-    def _book(self, symbol: str) -> tuple[str, Callable[[], Awaitable[Any]]]:
-        return f"depth:{symbol}", lambda: self._rest.depth(symbol, SNAPSHOT_LIMIT)
-
-    def _candles(self, key: GroupKey, group: Group) -> tuple[str, Callable[[], Awaitable[Any]]]:
-        symbol, timeframe = key
-        return f"klines:{symbol}:{timeframe}", lambda: self._history(symbol, timeframe, group)
+    async def _answers(self, rest: CandleSource, name: str) -> list[bytes]:
+        what, _, symbol = name.partition(":")
+        if what == "depth":
+            return [await rest.depth(symbol, SNAPSHOT_LIMIT)]
+        symbol, _, timeframe = symbol.partition(":")
+        return await self._history(rest, symbol, timeframe, self._groups[symbol, timeframe])
 
     def _whole(self, name: str, answer: Callable[[str, bytes], None]) -> None:
         """The last page of a history is here: candles that the stream closed meanwhile may follow."""
@@ -104,14 +104,14 @@ class Backfill:
         if kind == "klines" and self._groups[symbol, timeframe].waiting:
             answer(f"whole:{rest}", b"")
 
-    async def _history(self, symbol: str, timeframe: str, group: Group) -> list[bytes]:
+    async def _history(self, rest: CandleSource, symbol: str, timeframe: str, group: Group) -> list[bytes]:
         """Pages of klines, oldest first: enough for the group's lookback, or since its last candle."""
         wanted = max(bot.strategy.lookback for bot in group.bots) + 2
         pages: list[bytes] = []
         if group.series.last_open_time_ms is not None:
             start_ms, full = group.series.last_open_time_ms + timeframe_ms(timeframe), True
             while full:
-                page = await self._rest.klines(symbol, timeframe, start_ms=start_ms, limit=KLINES_LIMIT)
+                page = await rest.klines(symbol, timeframe, start_ms=start_ms, limit=KLINES_LIMIT)
                 rows = decode_klines(page, symbol, timeframe)
                 pages.append(page)
                 full = len(rows) == KLINES_LIMIT
@@ -120,7 +120,7 @@ class Backfill:
         end_ms: int | None = None
         while wanted > 0:
             limit = min(wanted, KLINES_LIMIT)
-            page = await self._rest.klines(symbol, timeframe, end_ms=end_ms, limit=limit)
+            page = await rest.klines(symbol, timeframe, end_ms=end_ms, limit=limit)
             rows = decode_klines(page, symbol, timeframe)
             if not rows:
                 break

@@ -14,11 +14,11 @@ import msgspec
 
 from quantlab.fleet.backfill import RETRY_MS, Backfill
 from quantlab.fleet.bot import Bot
+from quantlab.fleet.candles import Candles
 from quantlab.fleet.desk import Desk
 from quantlab.fleet.freshness import LOOK_MS, Freshness
-from quantlab.fleet.group import Group
 from quantlab.fleet.quoter import Quoter
-from quantlab.market import Book, CandleSeries, FrameDecoder, decode_depth, decode_klines
+from quantlab.market import Book, FrameDecoder, decode_depth, decode_klines
 from quantlab.model import (
     Broker,
     Candle,
@@ -31,7 +31,7 @@ from quantlab.model import (
     Quote,
     Trade,
 )
-from quantlab.model.timeframe import MINUTE_MS, timeframe_ms
+from quantlab.model.timeframe import MINUTE_MS
 
 #: After a frame that could not be read: a changed tick size lasts, and each snapshot costs weight.
 MALFORMED_RETRY_MS = 60_000
@@ -77,31 +77,28 @@ class Engine:
         self.instruments = instruments
         self._journal = journal
         self._recorder = recorder
+        self._rest = rest
         self._length_ms = length_ms
         self._decode = FrameDecoder(instruments).decode
         self._look_ms = self._next_minute_ms = 0
         self._remembered_ms = 0
-        #: The newest trade of each symbol: on a bad line one may come twice.
-        self._trade_ids: dict[str, int] = {}
+        #: The newest trade of each symbol: on a bad line, and after a restart, one may come twice. Ids that begin again
+        #: (testnet resets each month) come at a later time.
+        self._trades: dict[str, Trade] = {}
         self._fresh = Freshness(self.books, journal)
         self.desk.stale_since_ms = self._fresh.since_ms
-        self._groups: dict[tuple[str, str], Group] = {}
         self._quoters: dict[str, list[Bot]] = defaultdict(list)
-        keep: dict[tuple[str, str], int] = defaultdict(int)
-        for bot in bots:
-            if not bot.strategy.uses_book:
-                key = (bot.spec.symbol, bot.spec.timeframe)
-                keep[key] = max(keep[key], bot.strategy.lookback)
         for bot in bots:
             if bot.strategy.uses_book:
                 self._quoters[bot.spec.symbol].append(bot)
-                continue
-            symbol, timeframe = key = (bot.spec.symbol, bot.spec.timeframe)
-            if key not in self._groups:
-                tick_size = instruments[symbol].tick_size
-                self._groups[key] = Group(CandleSeries(symbol, timeframe, tick_size, keep[key] + 1))
-            self._groups[key].add(bot)
-        self._backfill = Backfill(rest, self._groups, self.books) if rest is not None else None
+        self._candles = Candles(
+            bots,
+            instruments,
+            closed_at=self._closed_at,
+            wants=lambda bot, exposure: self.desk.want_exposure(bot, exposure, self.now_ms),
+            missing=self._missing,
+        )
+        self._backfill = Backfill(self._candles.groups, self.books)
 
     @property
     def until_ms(self) -> int | None:
@@ -111,7 +108,7 @@ class Engine:
     @property
     def series(self) -> list[tuple[str, str]]:
         """The (symbol, timeframe) pairs whose candles this fleet needs."""
-        return list(self._groups)
+        return list(self._candles.groups)
 
     # -- Sink: the input log, live ----------------------------------------------------------------------------------
 
@@ -129,7 +126,8 @@ class Engine:
         if type(event) is Quote:
             self.events += 1
             symbol = event.symbol
-            self.books[symbol].overlay(event)
+            if not self.books[symbol].overlay(event):
+                return
             if symbol in self.broker.resting:
                 self.broker.on_book(symbol)
             if symbol in self._quoters:
@@ -139,8 +137,9 @@ class Engine:
             if event.time_ms > self.now_ms:
                 self._advance(event.time_ms)
             symbol = event.symbol
-            if event.trade_id > self._trade_ids.get(symbol, -1):
-                self._trade_ids[symbol] = event.trade_id
+            last = self._trades.get(symbol)
+            if last is None or event.trade_id > last.trade_id or event.time_ms > last.time_ms:
+                self._trades[symbol] = event
                 if symbol in self.broker.resting:
                     self.broker.on_trade(event)
         elif type(event) is DepthUpdate:
@@ -150,7 +149,7 @@ class Engine:
             self._on_depth(event)
         elif type(event) is Candle:
             self.events += 1
-            self._on_candle(event)
+            self._candles.take(event)
 
     def mark(self, kind: str, detail: str) -> None:
         """The connection's state changed. After a "handover" nothing is missing: it is only written down."""
@@ -162,13 +161,10 @@ class Engine:
             for book in self.books.values():
                 book.reset()
         elif kind in ("connected", "reconnected"):
-            self._trade_ids.clear()
             self._look_ms = 0
-            for group in self._groups.values():
-                group.owed = True
-            if self._backfill is not None:
-                self._backfill.begin()
-                self.unsettled = True
+            self._candles.owe_all()
+            self._backfill.begin()
+            self.unsettled = True
 
     def answer(self, name: str, payload: bytes) -> None:
         """Consume one REST answer: "klines:SYMBOL:TIMEFRAME", "depth:SYMBOL", "none:…" for one that failed, or
@@ -184,10 +180,10 @@ class Engine:
                     self._hold_off(rest, RETRY_MS)
             elif kind == "klines":
                 symbol, _, timeframe = rest.partition(":")
-                self._extend(self._groups[symbol, timeframe], decode_klines(payload, symbol, timeframe))
+                self._candles.take_page(symbol, timeframe, decode_klines(payload, symbol, timeframe))
             elif kind == "whole":
                 symbol, _, timeframe = rest.partition(":")
-                self._take_waiting(self._groups[symbol, timeframe])
+                self._candles.history_whole(symbol, timeframe)
             elif kind == "none":
                 self._go_without(rest, payload.decode())
         except MalformedMessage as error:
@@ -198,17 +194,25 @@ class Engine:
         what, _, symbol = asked.partition(":")
         if what != "klines":
             self._hold_off(symbol, RETRY_MS)
-        elif self._backfill is not None:
+        else:
             self._backfill.warm = False
         self._journal.event(self.now_ms, "answer missing", None, {"asked": asked, "error": error[:300]})
 
     async def settle(self) -> None:
         """Ask for the candles and books that are missing, those that bots hold something in first, and consume the
         answers in the order in which they were asked for."""
-        assert self._backfill is not None
+        asked = self.ask()
+        if self._rest is not None:
+            await self._backfill.fetch(self._rest, asked, self.answer)
+
+    def ask(self) -> list[str]:
+        """What is asked for now, as the names of the answers. It is part of the input log: who asks for what, and when,
+        changes what is asked for next."""
+        if self._recorder is not None:
+            self._recorder.entry("command", "ask", b"{}")
         self.unsettled = False
         held = {bot.spec.symbol for bot in self.bots if not self.desk.is_flat(bot)}
-        await self._backfill.fetch(self.now_ms, held.union(self.broker.resting), self.answer)
+        return self._backfill.due(self.now_ms, held.union(self.broker.resting))
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Consume a command: "pause", "resume", "kill" (all bots, or the one named by `bot`)."""
@@ -237,6 +241,23 @@ class Engine:
         if self.start_ms:
             self._remember(self.now_ms)
 
+    def take_up(self, length_ms: int | None) -> None:
+        """The run goes on where its input log ended, by a crash or by `finish`: as after a reconnect. `length_ms` is
+        its length from now on, from its very start."""
+        if self._recorder is not None:
+            self._recorder.entry("command", "take up", msgspec.json.encode({"length_ms": length_ms}))
+        self.over = False
+        self._length_ms = length_ms
+        self._fresh.lost(self.now_ms)
+        for book in self.books.values():
+            book.doubt()
+        is_open = sum(len(self.broker.open_orders(bot.index)) for bot in self.bots)
+        self._journal.event(self.now_ms, "resumed", None, {"fills": sum(b.fills for b in self.bots), "open": is_open})
+
+    def attach(self, rest: CandleSource, recorder: Recorder | None) -> None:
+        """Ask `rest` and write to `recorder` from now on: the engine has been brought to where its input log ends."""
+        self._rest, self._recorder = rest, recorder
+
     # -- engine time ------------------------------------------------------------------------------------------------
 
     def _advance(self, to_ms: int) -> None:
@@ -262,13 +283,17 @@ class Engine:
         for symbol in self._fresh.look(to_ms):
             self.books[symbol].reset()  # its next event asks for a snapshot
 
+    def _closed_at(self, close_ms: int) -> None:
+        if close_ms > self.now_ms:
+            self._advance(close_ms)
+
     def resume_at(self, time_ms: int) -> None:
         """Take engine time up where a run left it: what is older is no news."""
         self.now_ms = self.broker.now_ms = time_ms
 
     def _close_minute(self, minute_ms: int) -> None:
         """A minute of engine time ended: apply loss limits, remember, and ask again for what failed."""
-        if self._backfill is not None and not self._backfill.warm:
+        if not self._backfill.warm:
             self.unsettled = True
         for bot in self.bots:
             self.desk.check_limits(bot, minute_ms)
@@ -301,7 +326,8 @@ class Engine:
     def _on_depth(self, update: DepthUpdate) -> None:
         symbol = update.symbol
         book = self.books[symbol]
-        book.apply(update)
+        if not book.apply(update):
+            return
         if book.in_sync:
             if symbol in self._fresh.since_ms:
                 self._note_sync(symbol)
@@ -310,9 +336,9 @@ class Engine:
             if symbol in self._quoters:
                 self._ask_quoters(symbol)
             return
-        if self._backfill is None or self._backfill.warm:
+        if self._backfill.warm:
             self._fresh.stale(symbol, self.now_ms, _GAP)
-        if self._backfill is not None and self._backfill.may_ask(symbol, self.now_ms):
+        if self._backfill.may_ask(symbol, self.now_ms):
             self.unsettled = True
 
     def _on_malformed(self, raw: bytes, error: MalformedMessage) -> None:
@@ -333,72 +359,16 @@ class Engine:
 
     def _hold_off(self, symbol: str, pause_ms: int) -> None:
         """The book of `symbol` is not asked for again so soon."""
-        if self._backfill is not None:
-            self._backfill.hold_off(symbol, self.now_ms + pause_ms)
+        self._backfill.hold_off(symbol, self.now_ms + pause_ms)
 
     def _ask_quoters(self, symbol: str) -> None:
         for bot in self._quoters[symbol]:
             if self.now_ms >= bot.quote_after_ms:
                 self._quoter.book_moved(bot, self.now_ms)
 
-    def _on_candle(self, candle: Candle) -> None:
-        group = self._groups.get((candle.symbol, candle.timeframe))
-        if group is None:
-            return
-        if group.owed:
-            if candle.closed:
-                group.waiting.append(candle)
-            return
-        if group.waiting:
-            self._take_waiting(group)
-        if candle.closed and group.misses_before(candle):
-            self._owe(group, candle)
-            return
-        if self._append(group, candle):
-            self._evaluate(group)
-
-    def _append(self, group: Group, candle: Candle) -> bool:
-        """True when `candle` is closed and new. One that was only told by an answer is closed by its successor."""
-        if (held := group.tentative) is not None:
-            if held.open_time_ms < candle.open_time_ms:
-                group.series.append(held)
-            group.tentative = None
-        if not candle.closed:
-            return False
-        close_ms = candle.open_time_ms + timeframe_ms(candle.timeframe)
-        if close_ms > self.now_ms:
-            self._advance(close_ms)
-        return group.series.append(candle)
-
-    def _evaluate(self, group: Group) -> None:
-        for bot, exposure in group.evaluate():
-            self.desk.want_exposure(bot, exposure, self.now_ms)
-
-    def _owe(self, group: Group, candle: Candle) -> None:
+    def _missing(self, candle: Candle) -> None:
         """The stream left candles out before `candle`: it waits until they were asked for."""
-        group.owed = True
-        group.waiting.append(candle)
         detail = {"symbol": candle.symbol, "timeframe": candle.timeframe, "before_ms": candle.open_time_ms}
         self._journal.event(self.now_ms, "candles missing", None, detail)
-        if self._backfill is not None:
-            self._backfill.warm = False
-            self.unsettled = True
-
-    def _take_waiting(self, group: Group) -> None:
-        """Take what the stream closed while a history was on its way. Bots act on the newest close only."""
-        waiting, group.waiting = group.waiting, []
-        for candle in waiting:
-            self._append(group, candle)
-        if waiting and group.series.last_open_time_ms == waiting[-1].open_time_ms:
-            self._evaluate(group)
-
-    def _extend(self, group: Group, candles: Sequence[Candle]) -> None:
-        """Take in a page of history. Its last row may still be forming: it waits for the stream to tell."""
-        group.owed = False
-        if not candles:
-            return
-        if group.tentative is not None and group.tentative.open_time_ms < candles[0].open_time_ms:
-            group.series.append(group.tentative)
-        for candle in candles[:-1]:
-            group.series.append(candle)
-        group.tentative = candles[-1]
+        self._backfill.warm = False
+        self.unsettled = True

@@ -13,17 +13,35 @@ _KINDS = {"answer": Kind.ANSWER, "command": Kind.COMMAND, "mark": Kind.MARK}
 
 
 def recording_path(home: Path, run_id: str, part: int = 0) -> Path:
-    """Where the recording of `run_id` lies. A resumed run writes a further part: the parts follow each other."""
+    """Where the recording of `run_id` lies. A run that could not go on in its log writes a further part."""
     return home / "recordings" / (f"{run_id}.qlog" if not part else f"{run_id}.{part}.qlog")
+
+
+def next_part(home: Path, run_id: str) -> int:
+    """The number of the part that `run_id` would write next: 0 for its first."""
+    part = 0
+    while recording_path(home, run_id, part).exists():
+        part += 1
+    return part
 
 
 class LogRecorder:
     """Implements the engine's `Recorder` on a recording file."""
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(self, path: Path, writer: RecordingWriter) -> None:
         self.path = path
-        self._writer = RecordingWriter(path, header)
+        self._writer = writer
+
+    @classmethod
+    def begin(cls, path: Path, header: dict[str, Any]) -> LogRecorder:
+        """A new log at `path`."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return cls(path, RecordingWriter(path, header))
+
+    @classmethod
+    def reopen(cls, path: Path) -> LogRecorder:
+        """Go on with the log at `path`, behind its last entry."""
+        return cls(path, RecordingWriter.reopen(path))
 
     def frame(self, raw: bytes) -> None:
         self._writer.append(Kind.FRAME, "", raw, time.time_ns())

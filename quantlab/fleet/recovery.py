@@ -1,8 +1,10 @@
 """Taking up a run where its ledger ends. A crash and a normal stop are the same thing here.
 
-What is on disk is what happened. Accounts are folded from the fills; orders that were open are cancelled as unknown,
-because what the market did meanwhile was not seen; missed closes are not traded: the exposure is judged anew at the
-next one. Halts, the pause and the day's loss stay in force.
+This is the way where the run's input log cannot be gone on with: there is none, it is damaged, the exchange's rules
+have changed, or orders really left. In all other cases `rejoin` goes on in the log itself.
+
+Accounts are folded from the fills; orders that were open are cancelled as unknown; missed closes are not traded: the
+exposure is judged anew at the next one. Halts, the pause and the day's loss stay in force.
 """
 
 from __future__ import annotations
@@ -35,7 +37,6 @@ class Past:
     #: By bot: why, and whether only until the next UTC day.
     halted: dict[int, tuple[str, bool]] = field(default_factory=dict)
     paused: bool = False
-    parts: int = 1
 
     @property
     def start_ms(self) -> int:
@@ -54,7 +55,7 @@ def past_of(ledger: Ledger, plan: RunPlan) -> Past | None:
         raise Refused(f'run "{run_id}" was started with another {changed}: give the run a new --run-id')
     last_ms = ledger.last_engine_ms(run_id)
     halted: dict[int, tuple[str, bool]] = {}
-    paused, parts = False, 1
+    paused = False
     for kind, bot, detail in ledger.events(run_id).select("kind", "bot", "detail").iter_rows():
         if kind == "bot state":
             state = json.loads(detail)
@@ -63,8 +64,6 @@ def past_of(ledger: Ledger, plan: RunPlan) -> Past | None:
                 halted[bot] = state["cause"], state.get("until_next_day", False)
         elif kind in ("command pause", "command resume"):
             paused = kind == "command pause"
-        elif kind == "resumed":
-            parts += 1
     return Past(
         row=row,
         fills=ledger.fill_rows(run_id),
@@ -76,7 +75,6 @@ def past_of(ledger: Ledger, plan: RunPlan) -> Past | None:
         touches=ledger.last_marks(run_id),
         halted=halted,
         paused=paused,
-        parts=parts,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from quantlab.fleet.assembly import LiveBroker, make_engine
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.spec import FleetSpec
 from quantlab.model import Fill, Instrument, MalformedMessage, Order, Receipt, instruments_from_exchange_info
-from quantlab.recording import Kind, Recording
+from quantlab.recording import Entry, Kind, Recording
 
 
 class Retold(Protocol):
@@ -84,8 +84,18 @@ def replay(
     engine = make_engine(
         fleet, instruments, journal, seed=seed, length_ms=length_ms, live_broker=told.broker if told else None
     )
+    for count, _ in enumerate(consumed(engine, entries, told), start=1):
+        if on_progress is not None and count % 20_000 == 0:
+            on_progress(engine)
+    if not engine.over:
+        engine.finish("end of recording")
+    return engine, journal
+
+
+def consumed(engine: Engine, entries: Iterable[Entry], told: Retold | None = None) -> Iterator[Entry]:
+    """Each of `entries`, once `engine` has consumed it."""
     frame = engine.frame
-    for count, entry in enumerate(entries):
+    for entry in entries:
         if entry.kind is Kind.FRAME:
             frame(entry.payload)
         elif entry.kind is Kind.ANSWER and entry.name == "execution" and told is not None:
@@ -95,17 +105,16 @@ def replay(
         elif entry.kind is Kind.MARK:
             engine.mark(entry.name, entry.payload.decode())
         else:
-            _command(engine, entry.name, entry.payload)
-        if on_progress is not None and count % 20_000 == 0:
-            on_progress(engine)
-    if not engine.over:
-        engine.finish("end of recording")
-    return engine, journal
+            _command(engine, entry.name, msgspec.json.decode(entry.payload))
+        yield entry
 
 
-def _command(engine: Engine, name: str, payload: bytes) -> None:
-    arguments = msgspec.json.decode(payload)
-    if name == "finish":
+def _command(engine: Engine, name: str, arguments: dict[str, Any]) -> None:
+    if name == "ask":
+        engine.ask()
+    elif name == "take up":
+        engine.take_up(arguments["length_ms"])
+    elif name == "finish":
         engine.finish(arguments["why"])
     else:
         engine.command(name, arguments)

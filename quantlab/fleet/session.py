@@ -24,12 +24,13 @@ from quantlab.fleet.keywatch import KeyWatcher
 from quantlab.fleet.manifest import manifest
 from quantlab.fleet.plan import LiveRun, RunPlan
 from quantlab.fleet.process import EngineLock
-from quantlab.fleet.recorder import LogRecorder, recording_path
+from quantlab.fleet.recorder import LogRecorder, next_part, recording_path
 from quantlab.fleet.recovery import Past, check_same_market, past_of, restore
+from quantlab.fleet.rejoin import rejoin
 from quantlab.fleet.rows import bot_rows, run_row
 from quantlab.fleet.sources import is_played, source_of
 from quantlab.fleet.summary import status, summarise, write_json
-from quantlab.ledger import Ledger, LedgerWriter
+from quantlab.ledger import Ledger, LedgerWriter, NumberedJournal
 from quantlab.market import stream_names
 from quantlab.model import ConfigurationError, Instrument, QuantlabError, Source, instruments_from_exchange_info
 
@@ -48,6 +49,7 @@ class Session:
         self.plan = plan
         self._why: str | None = None
         self._began = self._streaming = 0.0
+        self._events_before = 0
         self._early_egress: list[dict[str, Any]] = []
         self._egress: Callable[[dict[str, Any]], object] = self._early_egress.append
         self._door: Door
@@ -96,23 +98,10 @@ class Session:
                 await live.check(sum((bot.capital_usdt for bot in plan.fleet.bots), Decimal(0)), is_new=past is None)
                 if past is not None and await live.resolve():
                     past = past_of(ledger, plan)
-            recorder = self._recorder(past)
+            recorder = await self._begin(journal, past, instruments, exchange_info)
             if recorder is not None:
                 stack.callback(recorder.close)
-                recorder.entry("answer", "exchangeInfo", exchange_info)
-            self._engine = engine = make_engine(
-                plan.fleet,
-                instruments,
-                journal,
-                seed=plan.seed,
-                rest=self._door.rest,
-                recorder=recorder,
-                length_ms=plan.length_ms,
-                start_ms=past.start_ms if past else 0,
-                live_broker=self._live.broker if self._live else None,
-            )
-            if past is not None:
-                restore(engine, past, journal)
+            engine = self._engine
             folder = plan.reports / plan.run_id
             folder.mkdir(parents=True, exist_ok=True)
             about = manifest(plan, self._source)
@@ -177,7 +166,7 @@ class Session:
         while not self._engine.over:
             await asyncio.sleep(_WATCH_S)
             events = self._engine.events
-            if events and not self._streaming:
+            if events > self._events_before and not self._streaming:
                 self._streaming = time.monotonic() - _WATCH_S
             journal.progress(self._engine.now_ms, self._engine.start_ms)
             if self.plan.on_progress is not None:
@@ -248,24 +237,63 @@ class Session:
             )
         return instruments
 
-    def _recorder(self, past: Past | None) -> LogRecorder | None:
+    async def _begin(
+        self, journal: LedgerWriter, past: Past | None, instruments: dict[str, Instrument], exchange_info: bytes
+    ) -> LogRecorder | None:
+        """Make the engine: anew, or where its input log ended, or else its ledger. Returns what writes its log."""
+        plan, live = self.plan, self._live
+        if past is not None and plan.record and live is None:
+            try:
+                rejoined = await rejoin(plan, past, journal, instruments, self._door.rest, self._told_again)
+            except QuantlabError as error:
+                journal.event(past.last_ms, "log not taken up", None, {"why": str(error)[:300]})
+            else:
+                self._engine = rejoined.engine
+                self._events_before = rejoined.engine.events
+                return rejoined.recorder
+        recorder = None
+        if plan.record:
+            part = next_part(plan.settings.home, plan.run_id) if past is not None else 0
+            recorder = LogRecorder.begin(recording_path(plan.settings.home, plan.run_id, part), self._header())
+            recorder.entry("answer", "exchangeInfo", exchange_info)
+        counts = past is None and recorder is not None and live is None
+        self._engine = make_engine(
+            plan.fleet,
+            instruments,
+            NumberedJournal(journal) if counts else journal,
+            seed=plan.seed,
+            rest=self._door.rest,
+            recorder=recorder,
+            length_ms=plan.length_ms,
+            start_ms=past.start_ms if past else 0,
+            live_broker=live.broker if live else None,
+        )
+        if past is not None:
+            journal.uncounted()
+            restore(self._engine, past, journal)
+        return recorder
+
+    def _told_again(self, engine: Engine) -> None:
+        self._engine = engine
+        if self.plan.on_progress is not None:
+            self.plan.on_progress(self.status())
+
+    def _header(self) -> dict[str, Any]:
         plan = self.plan
-        if not plan.record:
-            return None
-        header = {
+        return {
             "run_id": plan.run_id,
             "seed": plan.seed,
             "fleet_toml": plan.fleet.text,
             "fleet_folder": str(plan.fleet.bots[0].base.resolve()),
             "length_ms": plan.length_ms,
         }
-        return LogRecorder(recording_path(plan.settings.home, plan.run_id, past.parts if past else 0), header)
 
     def _timing(self) -> dict[str, float]:
         now = time.monotonic()
         return {
             "wall_seconds": now - self._began,
             "stream_seconds": now - self._streaming if self._streaming else 0.0,
+            "events": self._engine.events - self._events_before,
             "peak_rss_mb": _peak_rss_mb(),
         }
 

@@ -54,7 +54,7 @@ def summarise(
         "requests": {**requests, "egress_rows": log.rows, "egress_head": log.head},
         "sealed": is_sealed(),
         "events": engine.events,
-        "events_per_second": round(engine.events / streaming) if streaming else 0,
+        "events_per_second": round(timing["events"] / streaming) if streaming else 0,
         "wall_seconds": round(timing["wall_seconds"], 3),
         "peak_rss_mb": round(timing["peak_rss_mb"], 1),
         "engine_from_ms": engine.start_ms,
@@ -83,7 +83,7 @@ def status(
         "engine_time_ms": engine.now_ms,
         "progress": progress,
         "events": engine.events,
-        "events_per_second": round(engine.events / streaming) if streaming else 0,
+        "events_per_second": round(timing["events"] / streaming) if streaming else 0,
         "requests": dict(requests),
         "bots": [bot.status() | {"flat": engine.desk.is_flat(bot)} for bot in engine.bots],
     }

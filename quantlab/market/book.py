@@ -36,8 +36,12 @@ class Book:
         "_bids",
         "_buffer",
         "_depth_id",
+        "_depth_ms",
+        "_in_doubt",
         "_in_sync",
+        "_kept_ms",
         "_quote",
+        "_quote_id",
         "step_size",
         "symbol",
         "tick_size",
@@ -51,26 +55,39 @@ class Book:
         self._asks = _Levels(-1)
         self._buffer: deque[DepthUpdate] = deque(maxlen=_BUFFERED_EVENTS)
         self._depth_id = 0
+        #: Time of the depth event that is the newest in it; 0 where that is a snapshot, which has none.
+        self._depth_ms = 0
         self._in_sync = False
+        #: The levels are those of before a gap, which may have been none.
+        self._in_doubt = False
+        #: `_depth_ms` while nothing was applied since the book was kept over a gap.
+        self._kept_ms = 0
         self._quote: Quote | None = None
+        self._quote_id = 0
 
     # --- what the book is told -------------------------------------------------------------------------------------
 
-    def apply(self, update: DepthUpdate) -> None:
-        """Take one depth event: buffered while there is no snapshot, ignored when old, a new start after a gap."""
+    def apply(self, update: DepthUpdate) -> bool:
+        """Take one depth event: buffered while there is no snapshot, ignored when old, a new start after a gap. False
+        when it was known."""
         if not self._in_sync:
             self._buffer.append(update)
-        elif update.last_update_id > self._depth_id:
-            if update.first_update_id > self._depth_id + 1:
-                self._start_again(update)
-            else:
-                self._write(update)
+        elif update.last_update_id <= self._depth_id:
+            if not self._kept_ms or update.time_ms <= self._kept_ms:
+                return False
+            self.reset()  # ids that begin again: the exchange is not the one it was (testnet resets each month)
+            self._buffer.append(update)
+        elif update.first_update_id > self._depth_id + 1:
+            self._start_again(update)
+        else:
+            self._write(update)
+        return True
 
     def snapshot(self, snapshot: DepthSnapshot) -> bool:
         """Begin from `snapshot` and apply the buffered events. False: it is too old (or a buffered event is missing
         after it), ask for another; the events stay buffered. A book in sync that is further keeps what it has."""
-        if self._in_sync and snapshot.last_update_id <= self._depth_id:
-            return True
+        if (self._in_sync or self._in_doubt) and snapshot.last_update_id <= self._depth_id:
+            return self._in_sync or self._keep()
         buffered = self._buffer
         if buffered and snapshot.last_update_id < buffered[0].first_update_id:
             return False
@@ -78,23 +95,36 @@ class Book:
         self._bids.fill(snapshot.bids)
         self._asks.fill(snapshot.asks)
         self._depth_id = snapshot.last_update_id
+        self._depth_ms = self._kept_ms = 0
+        self._in_doubt = False
         self._in_sync = True
         self._drop_quote_if_old()
         for update in buffered:
             self.apply(update)
         return self._in_sync
 
-    def overlay(self, quote: Quote) -> None:
-        """Take one quote; ignored when older than what is known, or crossed."""
-        newest = self._quote.update_id if self._quote is not None else self._depth_id
-        if quote.update_id > newest and (quote.bid_ticks < quote.ask_ticks or not quote.ask_ticks):
+    def overlay(self, quote: Quote) -> bool:
+        """Take one quote; ignored when older than what is known, or crossed. False when it was told before."""
+        if quote.update_id <= self._quote_id:
+            return False
+        self._quote_id = quote.update_id
+        if quote.update_id > self._depth_id and (quote.bid_ticks < quote.ask_ticks or not quote.ask_ticks):
             self._quote = quote
+        return True
 
     def reset(self) -> None:
         """Forget everything: after a reconnect nothing tells what was missed."""
         self._forget_levels()
         self._quote = None
-        self._depth_id = 0
+        self._depth_id = self._quote_id = 0
+
+    def doubt(self) -> None:
+        """Something may have been missed, or nothing: the book is out of sync until a snapshot tells. One that is not
+        newer than the book leaves it as it is."""
+        if self._in_sync and self._depth_ms:
+            self._in_doubt, self._in_sync = True, False
+        else:
+            self.reset()
 
     @property
     def needs_snapshot(self) -> bool:
@@ -152,10 +182,21 @@ class Book:
 
     # --- within ----------------------------------------------------------------------------------------------------
 
+    def _keep(self) -> bool:
+        """Nothing was missed: go on with the events that came meanwhile."""
+        self._in_doubt, self._in_sync = False, True
+        self._kept_ms = self._depth_ms
+        buffered, self._buffer = self._buffer, deque(maxlen=_BUFFERED_EVENTS)
+        for update in buffered:
+            self.apply(update)
+        return self._in_sync
+
     def _write(self, update: DepthUpdate) -> None:
         self._bids.change(update.bids)
         self._asks.change(update.asks)
         self._depth_id = update.last_update_id
+        self._depth_ms = update.time_ms
+        self._kept_ms = 0
         bid, ask = self._bids.best(), self._asks.best()
         if bid is not None and ask is not None and bid[0] >= ask[0]:
             self._start_again(update)  # a crossed book is a lie, whatever the ids say
@@ -170,7 +211,8 @@ class Book:
         self._bids.fill(())
         self._asks.fill(())
         self._buffer.clear()
-        self._in_sync = False
+        self._in_sync = self._in_doubt = False
+        self._depth_ms = self._kept_ms = 0
 
     def _drop_quote_if_old(self) -> None:
         if self._quote is not None and self._quote.update_id <= self._depth_id:

@@ -37,7 +37,9 @@ _STEPS_ASLEEP = 2_000
 
 class Pacer:
     """Plays `market` to `connections`, the oldest first. `speed` is market seconds a second, None as fast as the run
-    reads. `hold` keeps market time standing while no run is connected. `moved` is called after each step."""
+    reads. `hold` keeps market time standing while no run is connected, and gives a step that a run left without
+    answering to the next run again. `moved` is called after each step; `is_seen` says whether somebody else has acted
+    upon the market, which then goes back for nobody."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Pacer:
         *,
         hold: bool = True,
         moved: Callable[[], None] = lambda: None,
+        is_seen: Callable[[], bool] = lambda: False,
     ) -> None:
         self.market = market
         self.speed = speed
@@ -55,7 +58,7 @@ class Pacer:
         self.ended = False
         self.frames = 0
         self._connections = connections
-        self._faults, self._moved = faults, moved
+        self._faults, self._moved, self._is_seen = faults, moved, is_seen
         self._damage = Damage()
         self._tickers = Tickers(market)
         self._run: Connection | None = None
@@ -106,14 +109,23 @@ class Pacer:
 
     async def _locked_step(self, run: Connection) -> None:
         payload = b"step-%d" % (self._steps + 1)
+        before_ms = self.market.now_ms
         self._send(STEP_MS, run, run.step_ping(payload))
         if run.muted:  # it cannot answer
             return
         self._ready = self._prepared()
         if self.speed is None and self._steps >= self._sleep_until_step:
             await self._look_for_pong(run)
-        while run in self._connections and await run.pongs.get() not in (payload, b""):
-            pass
+        while run in self._connections and (pong := await run.pongs.get()) != payload:
+            if not pong:
+                self._take_back(before_ms, run)
+                return
+
+    def _take_back(self, to_ms: int, run: Connection) -> None:
+        """The run vanished within a step: how much of it arrived is not known, so that the next run gets all of it."""
+        alone = all(connection is run for connection in self._connections)
+        if self.hold and alone and not run.ended_here and not self._is_seen() and self.market.go_back(to_ms):
+            self._ready = None
 
     async def _look_for_pong(self, run: Connection) -> None:
         """Look for the pong without sleeping, for a moment: on an idle machine waking up costs as much as the step.

@@ -65,7 +65,10 @@ class Venue:
         self.faults = Faults(lambda: market.now_ms - market.start_ms)
         self.account = Account(market, balances)
         self.connections: dict[Connection, None] = {}
-        self.pacer = Pacer(market, self.connections.keys(), self.faults, speed, hold=hold, moved=self.account.advance)
+        self.pacer = Pacer(
+            market, self.connections.keys(), self.faults, speed,
+            hold=hold, moved=self.account.advance, is_seen=lambda: bool(self.account.orders.open),
+        )  # fmt: skip
         self._host, self._port = host, port
         self._ping_s, self._pong_s = ping_s, pong_s
         self._opened = RateLimit(_CONNECTIONS, _CONNECTIONS_S)

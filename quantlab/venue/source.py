@@ -22,6 +22,11 @@ class Market(Protocol):
         `wanted`. What happens never depends on `wanted`."""
         ...
 
+    def go_back(self, to_ms: int) -> bool:
+        """Play again what came since `to_ms`, the end of the step before, as it was played. False, and nothing is
+        changed, where that cannot be."""
+        ...
+
     def peek(self, to_ms: int, wanted: frozenset[str]) -> list[tuple[str, bytes]] | None:
         """What `advance` would return, where that is known already; nothing moves. None where it is not."""
         ...

@@ -51,6 +51,8 @@ class Connection:
         self.subscription = subscription
         self.whole = False
         self.muted = False
+        #: Whether it was this side that ended the connection.
+        self.ended_here = False
         #: Whether it is pinged and its pings are answered; step pings are sent all the same.
         self.pings = True
         self.opened_ms = opened_ms
@@ -90,11 +92,13 @@ class Connection:
 
     def drop(self) -> None:
         """End the connection at once, as a broken line does."""
+        self.ended_here = True
         if self._request.transport is not None:
             self._request.transport.abort()
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and end the connection, without waiting for an answer."""
+        self.ended_here = True
         transport = self._request.transport
         if transport is not None and self.write([close_frame(code, reason)]):
             transport.close()

@@ -101,7 +101,7 @@ class Watched:
     def look_at_candles(self, engine: Any, *, at_the_end: bool = False) -> None:
         """Each series against the venue's klines over the same time: none lost, none twice, none wrong."""
         now_ms = self.market.now_ms
-        for (symbol, timeframe), group in engine._groups.items():
+        for (symbol, timeframe), group in engine._candles.groups.items():
             rows = group.series.frame().rows()
             if (group.owed or not rows) and not at_the_end:
                 continue

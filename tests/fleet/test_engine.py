@@ -79,8 +79,10 @@ def depth(symbol: str, first: int, last: int, at_ms: int, bid: str = "100.00") -
     )
 
 
-def trade(symbol: str, at_ms: int, price: str = "100.00") -> bytes:
-    return frame(f"{symbol.lower()}@trade", e="trade", E=at_ms, s=symbol, t=at_ms, p=price, q="1", T=at_ms, m=True)
+def trade(symbol: str, at_ms: int, price: str = "100.00", trade_id: int | None = None) -> bytes:
+    """A trade whose id is its time, where none is given."""
+    number = at_ms if trade_id is None else trade_id
+    return frame(f"{symbol.lower()}@trade", e="trade", E=at_ms, s=symbol, t=number, p=price, q="1", T=at_ms, m=True)
 
 
 def candle(symbol: str, open_ms: int, closed: bool) -> bytes:
@@ -178,14 +180,14 @@ async def test_history_that_cannot_be_had_is_asked_for_again_at_the_next_minute(
 ) -> None:
     exchange.no_history = True
     await connect(engine)
-    assert not any(len(group.series) for group in engine._groups.values())
+    assert not any(len(group.series) for group in engine._candles.groups.values())
     engine.frame(trade("BTCUSDT", START_MS))
     assert not engine.unsettled
     exchange.no_history = False
     engine.frame(trade("BTCUSDT", START_MS + 60_000))
     assert engine.unsettled
     await engine.settle()
-    assert all(len(group.series) == 5 for group in engine._groups.values())
+    assert all(len(group.series) == 5 for group in engine._candles.groups.values())
 
 
 async def test_a_reconnect_asks_for_books_and_candles_anew(engine: Engine, exchange: Exchange) -> None:
@@ -201,12 +203,12 @@ async def test_a_reconnect_asks_for_books_and_candles_anew(engine: Engine, excha
 
 async def test_the_last_row_of_history_counts_only_when_the_stream_says_so(engine: Engine) -> None:
     await connect(engine)
-    group = engine._groups["BTCUSDT", "1m"]
+    group = engine._candles.groups["BTCUSDT", "1m"]
     assert len(group.series) == 5
     assert group.tentative is not None
     engine.frame(candle("BTCUSDT", group.tentative.open_time_ms, closed=True))  # the stream closes it itself
     assert len(group.series) == 6
-    other = engine._groups["ETHUSDT", "1m"]
+    other = engine._candles.groups["ETHUSDT", "1m"]
     assert other.tentative is not None
     engine.frame(candle("ETHUSDT", other.tentative.open_time_ms + 60_000, closed=False))  # a later one forms
     assert len(other.series) == 6

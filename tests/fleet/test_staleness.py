@@ -144,7 +144,7 @@ async def test_a_trade_that_comes_twice_counts_once(engine: Engine, monkeypatch:
         engine.frame(trade("BTCUSDT", at))
     assert heard == [START_MS, START_MS + 5, START_MS + 9]
     engine.mark("reconnected", "an exchange that counts anew")
-    engine.frame(trade("BTCUSDT", 1))
+    engine.frame(trade("BTCUSDT", START_MS + 20, trade_id=1))
     assert heard[-1] == 1
 
 
@@ -184,10 +184,10 @@ async def test_many_books_are_asked_for_in_batches_and_few_at_once() -> None:
                 raise ExchangeUnreachable("nothing answers")
             return b"{}"
 
-    backfill = Backfill(Slow(), {}, books)  # type: ignore[arg-type]
+    backfill = Backfill({}, books)
     backfill.begin()
     answered: list[str] = []
-    await backfill.fetch(1_000, {"S30USDT"}, lambda name, payload: answered.append(name))
+    await backfill.fetch(Slow(), backfill.due(1_000, {"S30USDT"}), lambda name, payload: answered.append(name))
     assert asked == ["S30USDT", *symbols[: BATCH - 1]]
     assert answered[:4] == ["depth:S30USDT", "depth:S00USDT", "depth:S01USDT", "none:depth:S02USDT"]
     assert most == 4
@@ -203,7 +203,7 @@ async def test_a_candle_that_the_stream_left_out_is_asked_for(
 ) -> None:
     await connect(engine)
     engine.frame(candle("BTCUSDT", MINUTE_MS, closed=True))
-    group = engine._groups["BTCUSDT", "1m"]
+    group = engine._candles.groups["BTCUSDT", "1m"]
     held = len(group.series)
     engine.frame(candle("BTCUSDT", MINUTE_MS + 180_000, closed=True))
     assert told(journal, "candles missing")[0]["before_ms"] == MINUTE_MS + 180_000
@@ -233,7 +233,7 @@ async def test_a_hole_that_nobody_can_fill_stays_a_marked_gap(engine: Engine, ex
     exchange.klines = klines  # type: ignore[method-assign]
     engine.frame(candle("BTCUSDT", MINUTE_MS + 180_000, closed=True))
     await engine.settle()
-    group = engine._groups["BTCUSDT", "1m"]
+    group = engine._candles.groups["BTCUSDT", "1m"]
     assert [gap.missing for gap in group.series.gaps] == [2]
     engine.frame(candle("BTCUSDT", MINUTE_MS + 240_000, closed=True))
     assert not engine.unsettled
@@ -253,7 +253,7 @@ async def test_a_candle_closed_while_its_history_travels_is_neither_lost_nor_hal
 
     exchange.klines = slow  # type: ignore[method-assign]
     await connect(engine)
-    group = engine._groups["BTCUSDT", "1m"]
+    group = engine._candles.groups["BTCUSDT", "1m"]
     assert group.waiting == []
     assert group.series.last_open_time_ms == MINUTE_MS
     assert len(group.series) == 6
@@ -289,7 +289,7 @@ async def test_the_input_log_tells_a_replay_all_of_it(fleet: FleetSpec, exchange
         else:
             again.mark(name, payload.decode())
     assert any(name.startswith("whole:") for _, name, _ in log)
-    series = [engine._groups["BTCUSDT", "1m"].series.frame() for engine in (live, again)]
+    series = [engine._candles.groups["BTCUSDT", "1m"].series.frame() for engine in (live, again)]
     assert series[0].equals(series[1])
     assert live._journal.fills == journal.fills  # type: ignore[attr-defined]
     assert journal.fills

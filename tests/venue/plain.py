@@ -33,6 +33,10 @@ class PlainMarket:
         """How many events each stream has had."""
         return (self.now_ms - self.start_ms + 500) // 1000
 
+    def go_back(self, to_ms: int) -> bool:
+        self.now_ms = to_ms
+        return True
+
     def peek(self, to_ms: int, wanted: frozenset[str]) -> list[tuple[str, bytes]] | None:
         return None
 

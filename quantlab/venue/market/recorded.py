@@ -124,6 +124,10 @@ class RecordedMarket:
         self.now_ms = max(self.now_ms, to_ms)
         return events
 
+    def go_back(self, to_ms: int) -> bool:
+        """False: a recording's books move with its frames."""
+        return False
+
     def peek(self, to_ms: int, wanted: frozenset[str]) -> list[Event] | None:
         """None: a recording's books move with its frames."""
         return None

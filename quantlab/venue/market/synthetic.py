@@ -73,6 +73,13 @@ class SyntheticMarket:
         self.now_ms = to_ms
         return events
 
+    def go_back(self, to_ms: int) -> bool:
+        """Within the hour that is loaded; nothing happens between its first millisecond and what was played before."""
+        if not self._hour_ms <= to_ms <= self.now_ms:
+            return False
+        self.now_ms = to_ms
+        return True
+
     def peek(self, to_ms: int, wanted: frozenset[str]) -> list[Event] | None:
         """What `advance` would return, where that is known already; nothing moves. None where it is not."""
         to_ms = min(to_ms, self.end_ms)
