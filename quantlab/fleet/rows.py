@@ -13,7 +13,7 @@ from quantlab.model import Source
 
 
 def run_row(plan: RunPlan, source: Source) -> RunRow:
-    """The run as it begins."""
+    """The run as it begins. Its journal's calls are counted where its input log alone gives them."""
     return RunRow(
         run_id=plan.run_id,
         created_ms=time.time_ns() // 1_000_000,
@@ -27,6 +27,7 @@ def run_row(plan: RunPlan, source: Source) -> RunRow:
         pid=os.getpid(),
         settings=plan.settings.public(),
         versions=versions(),
+        journal_calls=0 if plan.record and plan.execution is None else None,
     )
 
 

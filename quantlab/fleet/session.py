@@ -242,11 +242,14 @@ class Session:
     ) -> LogRecorder | None:
         """Make the engine: anew, or where its input log ended, or else its ledger. Returns what writes its log."""
         plan, live = self.plan, self._live
-        if past is not None and plan.record and live is None:
+        counts = plan.record and live is None
+        if past is not None and counts:
             try:
                 rejoined = await rejoin(plan, past, journal, instruments, self._door.rest, self._told_again)
             except QuantlabError as error:
                 journal.event(past.last_ms, "log not taken up", None, {"why": str(error)[:300]})
+                if past.row.journal_calls == 0:  # it ended before anything happened
+                    past = None
             else:
                 self._engine = rejoined.engine
                 self._events_before = rejoined.engine.events
@@ -256,11 +259,10 @@ class Session:
             part = next_part(plan.settings.home, plan.run_id) if past is not None else 0
             recorder = LogRecorder.begin(recording_path(plan.settings.home, plan.run_id, part), self._header())
             recorder.entry("answer", "exchangeInfo", exchange_info)
-        counts = past is None and recorder is not None and live is None
         self._engine = make_engine(
             plan.fleet,
             instruments,
-            NumberedJournal(journal) if counts else journal,
+            NumberedJournal(journal) if counts and past is None else journal,
             seed=plan.seed,
             rest=self._door.rest,
             recorder=recorder,

@@ -26,11 +26,13 @@ def tail_path(path: Path) -> Path:
 
 
 class Tail:
-    """Collects entries for the chunk that begins at `offset`. Raises OSError when the disk has no room for it."""
+    """Collects entries for the chunk that begins at `offset`, behind the `entries` in `raw` that a tail left behind
+    held. Raises OSError when the disk has no room for it; the one left behind is there then as it was."""
 
-    def __init__(self, path: Path, offset: int) -> None:
+    def __init__(self, path: Path, offset: int, raw: bytes = b"", entries: int = 0) -> None:
         self._path = tail_path(path)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        new = self._path.with_name(f"{self._path.name}.new")
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, 0o600)
             # Real blocks and no hole: writing into a map of a full disk would end the process.
@@ -40,9 +42,11 @@ class Tail:
             self._map = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
-        self.used = 0
-        self.entries = 0
         self.begin(offset)
+        self._map[_BEGIN : _BEGIN + len(raw)] = raw
+        self.used, self.entries = len(raw), entries
+        _note_used(self._map, _USED_AT, self.used, self.entries)
+        new.replace(self._path)  # whole, or not at all: until here the one left behind is in force
 
     def begin(self, offset: int) -> None:
         """Empty it: the next chunk begins at `offset`."""
@@ -62,12 +66,6 @@ class Tail:
     def raw(self) -> bytes:
         """All it holds."""
         return self._map[_BEGIN : _BEGIN + self.used]
-
-    def take_back(self, raw: bytes, entries: int) -> None:
-        """Hold what a tail left behind held."""
-        self._map[_BEGIN : _BEGIN + len(raw)] = raw
-        self.used, self.entries = len(raw), entries
-        _note_used(self._map, _USED_AT, self.used, self.entries)
 
     def remove(self) -> None:
         """Close it and delete the file: all it held is a chunk now."""

@@ -44,11 +44,9 @@ class RecordingWriter:
                     end = chunk_end
             if end <= len(MAGIC):
                 raise MalformedMessage(f"{path} is not a recording of quantlab")
-            raw, entries = left_behind(path, end)
             writer._file.truncate(end)
             writer._file.seek(end)
-            writer._tail = Tail(path, end)
-            writer._tail.take_back(raw, entries)
+            writer._tail = Tail(path, end, *left_behind(path, end))
         except BaseException:
             writer._file.close()
             raise

@@ -116,7 +116,7 @@ class Pacer:
         self._ready = self._prepared()
         if self.speed is None and self._steps >= self._sleep_until_step:
             await self._look_for_pong(run)
-        while run in self._connections and (pong := await run.pongs.get()) != payload:
+        while (pong := await run.pongs.get()) != payload:
             if not pong:
                 self._take_back(before_ms, run)
                 return

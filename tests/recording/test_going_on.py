@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -83,3 +88,43 @@ def test_what_is_no_recording_is_not_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(MalformedMessage):
         RecordingWriter.reopen(path)
     assert path.read_bytes() == b"something else"
+
+
+def test_a_writer_killed_while_it_reopens_the_log_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever call of the system is its last: what the first writer left behind is still read whole."""
+    path = tmp_path / "a.qlog"
+    writer = RecordingWriter(path, {})
+    for number in range(300):
+        writer.append(Kind.FRAME, "", b"x" * 1_000, number)
+    whole = list(Recording(path))
+
+    class Killed(BaseException):
+        pass
+
+    reopened = False
+    for last in range(100):
+        calls = 0
+
+        def counted(call: Callable[..., Any], last: int = last) -> Callable[..., Any]:
+            def counting(*args: Any, **kwargs: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if calls > last:
+                    raise Killed
+                return call(*args, **kwargs)
+
+            return counting
+
+        with monkeypatch.context() as patched:
+            for name in ("open", "write", "fchmod", "replace", "rename", "truncate", "close"):
+                patched.setattr(f"quantlab.recording.tail.os.{name}", counted(getattr(os, name)))
+            patched.setattr("quantlab.recording.tail.mmap.mmap", counted(mmap.mmap))
+            with suppress(Killed):
+                RecordingWriter.reopen(path)
+                reopened = True
+        assert list(Recording(path)) == whole
+        if reopened:
+            break
+    assert reopened and last > 4
