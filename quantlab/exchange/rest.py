@@ -78,6 +78,14 @@ class Rest:
         """The book's best `limit` levels on each side, for the live feed. Never kept."""
         return await self._ask("/api/v3/depth", {"symbol": symbol, "limit": limit}, Priority.LIVE_FEED)
 
+    async def agg_trades(self, symbol: str, *, from_id: int | None = None, limit: int = 1000) -> bytes:
+        """Trades, those of one order at one price and time as one, oldest first: the newest, or those from the
+        aggregate `from_id` on; at most 1,000. Never kept."""
+        params: dict[str, Any] = {"symbol": symbol, "limit": limit}
+        if from_id is not None:
+            params["fromId"] = from_id
+        return await self._ask("/api/v3/aggTrades", params, Priority.WARM_UP)
+
     async def ticker_24h(self, symbols: Sequence[str] | None = None) -> bytes:
         """Statistics of the last 24 hours, of all symbols when None (weight 80). Never kept: they move all the time."""
         return await self._ask("/api/v3/ticker/24hr", _symbols(symbols), Priority.BACKFILL)

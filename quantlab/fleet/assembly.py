@@ -10,6 +10,7 @@ from quantlab.fleet.engine import Engine, Recorder
 from quantlab.fleet.spec import FleetSpec
 from quantlab.market import Book
 from quantlab.model import Broker, CandleSource, Instrument, Journal, OrderReport
+from quantlab.model.timeframe import MINUTE_MS
 from quantlab.paper import Account, PaperBroker
 from quantlab.risk import RiskGate
 
@@ -58,6 +59,7 @@ def make_engine(
         recorder=recorder,
         length_ms=length_ms,
         start_ms=start_ms,
+        recover_ms=fleet.paper.recover_minutes * MINUTE_MS,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the stream cannot give, asked for by REST: the candles before and between, and the books' snapshots.
+"""What the stream cannot give, asked for by REST: missed trades, candles before and between, the books' snapshots.
 
 By need, and not all at once: the books of symbols in which bots hold something come first, then candles, then the
 other books; a few requests are in flight, and what is more than a batch waits for the next. Answers are consumed in the
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from quantlab.fleet.group import Group
+from quantlab.fleet.missed import MissedTrades, PagesLeft, Unknown
 from quantlab.market import Book, decode_klines
 from quantlab.model import CandleSource, QuantlabError
 from quantlab.model.timeframe import timeframe_ms
@@ -29,11 +30,12 @@ GroupKey = tuple[str, str]
 
 
 class Backfill:
-    """Knows what `groups` and `books` miss, and when it is asked for."""
+    """Knows what `groups`, `books` and orders at rest miss, and when it is asked for."""
 
-    def __init__(self, groups: Mapping[GroupKey, Group], books: Mapping[str, Book]) -> None:
+    def __init__(self, groups: Mapping[GroupKey, Group], books: Mapping[str, Book], missed: MissedTrades) -> None:
         self._groups = groups
         self._books = books
+        self._missed = missed
         #: False while candles are owed that were not asked for.
         self.warm = False
         self._not_before_ms: dict[str, int] = {}
@@ -53,11 +55,12 @@ class Backfill:
 
     def due(self, now_ms: int, urgent: Collection[str]) -> list[str]:
         """What is asked for now, by the names that the answers have in the input log, in the order in which they are
-        consumed: books of `urgent` symbols first."""
+        consumed: the trades that orders at rest missed, then books of `urgent` symbols."""
         books = [s for s, book in self._books.items() if not book.in_sync and self.may_ask(s, now_ms)]
         first = [symbol for symbol in books if symbol in urgent]
         later = [symbol for symbol in books if symbol not in urgent]
-        asked = [f"depth:{symbol}" for symbol in first[:BATCH]]
+        asked = [f"trades:{symbol}" for symbol in self._missed.due()]
+        asked += [f"depth:{symbol}" for symbol in first[:BATCH]]
         if not self.warm:
             self.warm = True
             asked += [f"klines:{s}:{timeframe}" for (s, timeframe), group in self._groups.items() if group.owed]
@@ -69,16 +72,20 @@ class Backfill:
     async def fetch(self, rest: CandleSource, names: Sequence[str], answer: Callable[[str, bytes], None]) -> None:
         """Ask `rest` for what `due` named, and hand each answer to `answer`."""
         few = asyncio.Semaphore(_IN_FLIGHT)
+        pages = PagesLeft()
 
         async def in_turn(name: str) -> list[bytes]:
             async with few:
-                return await self._answers(rest, name)
+                return await self._answers(rest, name, pages)
 
         tasks = [(name, asyncio.create_task(in_turn(name))) for name in names]
         try:
             for name, task in tasks:
                 try:
                     found = await task
+                except Unknown as error:
+                    answer(f"unknown:{name}", str(error).encode())
+                    continue
                 except QuantlabError as error:
                     answer(f"none:{name}", str(error).encode())
                     continue
@@ -90,18 +97,22 @@ class Backfill:
                 task.cancel()
             await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
 
-    async def _answers(self, rest: CandleSource, name: str) -> list[bytes]:
+    async def _answers(self, rest: CandleSource, name: str, pages: PagesLeft) -> list[bytes]:
         what, _, symbol = name.partition(":")
+        if what == "trades":
+            return await self._missed.pages(rest, symbol, pages)
         if what == "depth":
             return [await rest.depth(symbol, SNAPSHOT_LIMIT)]
         symbol, _, timeframe = symbol.partition(":")
         return await self._history(rest, symbol, timeframe, self._groups[symbol, timeframe])
 
     def _whole(self, name: str, answer: Callable[[str, bytes], None]) -> None:
-        """The last page of a history is here: candles that the stream closed meanwhile may follow."""
+        """The last page is here: what the stream told meanwhile may follow."""
         kind, _, rest = name.partition(":")
         symbol, _, timeframe = rest.partition(":")
-        if kind == "klines" and self._groups[symbol, timeframe].waiting:
+        if kind == "trades":
+            answer(f"whole:{symbol}:trades", b"")
+        elif kind == "klines" and self._groups[symbol, timeframe].waiting:
             answer(f"whole:{rest}", b"")
 
     async def _history(self, rest: CandleSource, symbol: str, timeframe: str, group: Group) -> list[bytes]:

@@ -17,8 +17,9 @@ from quantlab.fleet.bot import Bot
 from quantlab.fleet.candles import Candles
 from quantlab.fleet.desk import Desk
 from quantlab.fleet.freshness import LOOK_MS, Freshness
+from quantlab.fleet.missed import MissedTrades
 from quantlab.fleet.quoter import Quoter
-from quantlab.market import Book, FrameDecoder, decode_depth, decode_klines
+from quantlab.market import Book, FrameDecoder, decode_agg_trades, decode_depth, decode_klines
 from quantlab.model import (
     Broker,
     Candle,
@@ -62,6 +63,7 @@ class Engine:
         recorder: Recorder | None = None,
         length_ms: int | None = None,
         start_ms: int = 0,
+        recover_ms: int = 30 * MINUTE_MS,
     ) -> None:
         self.bots = bots
         self.books = {symbol: Book(instruments[symbol]) for symbol in dict.fromkeys(b.spec.symbol for b in bots)}
@@ -98,7 +100,8 @@ class Engine:
             wants=lambda bot, exposure: self.desk.want_exposure(bot, exposure, self.now_ms),
             missing=self._missing,
         )
-        self._backfill = Backfill(self._candles.groups, self.books)
+        self._missed = MissedTrades(recover_ms, play=self._play_missed, lose=self._lose_track)
+        self._backfill = Backfill(self._candles.groups, self.books, self._missed)
 
     @property
     def until_ms(self) -> int | None:
@@ -140,7 +143,9 @@ class Engine:
             last = self._trades.get(symbol)
             if last is None or event.trade_id > last.trade_id or event.time_ms > last.time_ms:
                 self._trades[symbol] = event
-                if symbol in self.broker.resting:
+                if self._missed.gaps and symbol in self._missed.gaps:
+                    self._missed.gaps[symbol].waiting.append(event)
+                elif symbol in self.broker.resting:
                     self.broker.on_trade(event)
         elif type(event) is DepthUpdate:
             self.events += 1
@@ -164,11 +169,12 @@ class Engine:
             self._look_ms = 0
             self._candles.owe_all()
             self._backfill.begin()
+            self._missed.begin(self.broker.resting, self._trades, self.now_ms)
             self.unsettled = True
 
     def answer(self, name: str, payload: bytes) -> None:
-        """Consume one REST answer: "klines:SYMBOL:TIMEFRAME", "depth:SYMBOL", "none:…" for one that failed, or
-        "whole:SYMBOL:TIMEFRAME" after the last page of a history."""
+        """Consume one REST answer: "klines:SYMBOL:TIMEFRAME", "depth:SYMBOL", "trades:SYMBOL", "none:…" for one that
+        failed, "unknown:…" for what cannot be told, or "whole:SYMBOL:TIMEFRAME" (or ":trades") after a last page."""
         if self._recorder is not None:
             self._recorder.entry("answer", name, payload)
         kind, _, rest = name.partition(":")
@@ -181,9 +187,16 @@ class Engine:
             elif kind == "klines":
                 symbol, _, timeframe = rest.partition(":")
                 self._candles.take_page(symbol, timeframe, decode_klines(payload, symbol, timeframe))
+            elif kind == "trades":
+                self._missed.take_page(rest, decode_agg_trades(payload, self.instruments[rest]))
             elif kind == "whole":
                 symbol, _, timeframe = rest.partition(":")
-                self._candles.history_whole(symbol, timeframe)
+                if timeframe == "trades":
+                    self._close_gap(symbol)
+                else:
+                    self._candles.history_whole(symbol, timeframe)
+            elif kind == "unknown":
+                self._missed.give_up(rest.partition(":")[2], payload.decode())
             elif kind == "none":
                 self._go_without(rest, payload.decode())
         except MalformedMessage as error:
@@ -192,10 +205,12 @@ class Engine:
     def _go_without(self, asked: str, error: str) -> None:
         """An answer failed: a book's is asked for again after a while, a history's at the next minute."""
         what, _, symbol = asked.partition(":")
-        if what != "klines":
-            self._hold_off(symbol, RETRY_MS)
-        else:
+        if what == "klines":
             self._backfill.warm = False
+        elif what == "trades":
+            self._missed.ask_again(symbol)
+        else:
+            self._hold_off(symbol, RETRY_MS)
         self._journal.event(self.now_ms, "answer missing", None, {"asked": asked, "error": error[:300]})
 
     async def settle(self) -> None:
@@ -293,7 +308,9 @@ class Engine:
 
     def _close_minute(self, minute_ms: int) -> None:
         """A minute of engine time ended: apply loss limits, remember, and ask again for what failed."""
-        if not self._backfill.warm:
+        for symbol in self._missed.too_old(minute_ms):
+            self._missed.give_up(symbol, "nobody told what was traded meanwhile")
+        if not self._backfill.warm or self._missed.gaps:
             self.unsettled = True
         for bot in self.bots:
             self.desk.check_limits(bot, minute_ms)
@@ -365,6 +382,20 @@ class Engine:
         for bot in self._quoters[symbol]:
             if self.now_ms >= bot.quote_after_ms:
                 self._quoter.book_moved(bot, self.now_ms)
+
+    def _play_missed(self, trade: Trade) -> None:
+        """A trade that comes late, at its own time or now: a fill never lies before what its bot did already."""
+        self.broker.now_ms = self.now_ms
+        self.broker.on_trade(trade)
+        self.broker.now_ms = self.now_ms
+
+    def _close_gap(self, symbol: str) -> None:
+        if missed := self._missed.close(symbol):
+            self._journal.event(self.now_ms, "missed trades", None, {"symbol": symbol, "trades": missed})
+
+    def _lose_track(self, symbol: str, why: str) -> None:
+        self.broker.now_ms = self.now_ms
+        self.broker.lose_track(symbol, f"what became of it in the gap is not known: {why}")
 
     def _missing(self, candle: Candle) -> None:
         """The stream left candles out before `candle`: it waits until they were asked for."""

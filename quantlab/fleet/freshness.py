@@ -56,7 +56,12 @@ class Freshness:
     def look(self, now_ms: int) -> list[str]:
         """The books that stand still where they should not. The time of an event that ended a gap ends it here."""
         if self._lost_ms:
-            gap = {"from_ms": self._lost_ms, "to_ms": now_ms, "candles": "asked for again", "trades": "missing"}
+            gap = {
+                "from_ms": self._lost_ms,
+                "to_ms": now_ms,
+                "candles": "asked for again",
+                "trades": "by need",
+            }
             self._journal.event(now_ms, "gap", None, gap)
             self._lost_ms = 0
         return [symbol for symbol, book in self._books.items() if book.in_sync and self._stands_still(book, now_ms)]

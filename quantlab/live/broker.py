@@ -276,6 +276,9 @@ class LiveBroker:
     def on_book(self, symbol: str) -> None:
         """The exchange matches by its own book."""
 
+    def lose_track(self, symbol: str, why: str) -> None:
+        """Never called: the exchange itself says what became of its orders."""
+
     def end(self, engine_time_ms: int, reason: str) -> None:
         """The run is over. What is still open at the exchange stays open in the ledger: the next start asks for it."""
         self.advance(engine_time_ms)

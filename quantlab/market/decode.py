@@ -19,6 +19,7 @@ import msgspec
 
 from quantlab.model import (
     TIMEFRAMES,
+    AggregateTrade,
     Candle,
     DepthSnapshot,
     DepthUpdate,
@@ -131,6 +132,24 @@ def decode_depth(payload: bytes, instrument: Instrument) -> DepthSnapshot:
         )
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise MalformedMessage(f"{instrument.symbol} depth: {error}") from error
+
+
+def decode_agg_trades(payload: bytes, instrument: Instrument) -> list[AggregateTrade]:
+    """The rows of a `GET /api/v3/aggTrades` answer, oldest first. Raises MalformedMessage, also for a price off the
+    symbol's grid."""
+    try:
+        ticks, lots = per_unit(instrument.tick_size), per_unit(instrument.step_size)
+        found = []
+        for row in _AGG_TRADES.decode(payload):
+            price = row.p * ticks
+            price_ticks = round(price)
+            if not -_OFF_GRID_TICKS < price - price_ticks < _OFF_GRID_TICKS:
+                raise _off_grid(instrument, f"trade at {row.p}")
+            trade = Trade(instrument.symbol, row.l, price_ticks, round(row.q * lots), row.T, row.m)
+            found.append(AggregateTrade(row.a, row.f, trade))
+        return found
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        raise MalformedMessage(f"{instrument.symbol} aggTrades: {error}") from error
 
 
 def per_unit(size: Decimal) -> float:
@@ -317,6 +336,16 @@ class _KlineRow(msgspec.Struct, array_like=True, gc=False):
     v: _Amount
 
 
+class _AggTradeRow(msgspec.Struct, gc=False):
+    a: int
+    p: _Amount
+    q: _Amount
+    f: int
+    l: int  # noqa: E741 - Binance's name
+    T: int
+    m: bool
+
+
 class _DepthAnswer(msgspec.Struct, gc=False):
     lastUpdateId: int
     bids: list[tuple[_Amount, _Amount]]
@@ -326,6 +355,7 @@ class _DepthAnswer(msgspec.Struct, gc=False):
 _BOOK_TICKER = msgspec.json.Decoder(_BookTickerFrame, strict=False)
 _TRADE = msgspec.json.Decoder(_TradeFrame, strict=False)
 _AGGREGATE = msgspec.json.Decoder(_AggregateFrame, strict=False)
+_AGG_TRADES = msgspec.json.Decoder(list[_AggTradeRow], strict=False)
 _DEPTH_UPDATE = msgspec.json.Decoder(_DepthFrame, strict=False)
 _KLINE = msgspec.json.Decoder(_KlineFrame, strict=False)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)

@@ -13,7 +13,7 @@ from quantlab.model.errors import (
     error_of_exit_code,
 )
 from quantlab.model.instrument import Instrument, instruments_from_exchange_info
-from quantlab.model.market import BookView, Candle, DepthSnapshot, DepthUpdate, Quote, Trade
+from quantlab.model.market import AggregateTrade, BookView, Candle, DepthSnapshot, DepthUpdate, Quote, Trade
 from quantlab.model.orders import (
     DesiredQuote,
     Fill,
@@ -32,6 +32,7 @@ from quantlab.model.timeframe import TIMEFRAMES, timeframe_ms
 
 __all__ = [
     "TIMEFRAMES",
+    "AggregateTrade",
     "BookView",
     "Broker",
     "Candle",

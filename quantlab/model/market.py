@@ -48,6 +48,15 @@ class Trade(msgspec.Struct, gc=False):
     buyer_is_maker: bool
 
 
+class AggregateTrade(msgspec.Struct, gc=False):
+    """Trades of one order at one price and time (`GET /api/v3/aggTrades`), from `first_trade_id` to that of `trade`,
+    which has all their quantity."""
+
+    aggregate_id: int
+    first_trade_id: int
+    trade: Trade
+
+
 class DepthUpdate(msgspec.Struct):
     """Changes of the book (`@depth@100ms`): new quantities of the levels named; zero lots removes a level."""
 

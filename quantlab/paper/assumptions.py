@@ -20,6 +20,7 @@ class Assumptions:
     `*_fee_pct` in percent of the notional. `bnb_discount`: a quarter less; the fee is still taken in the asset
     received, since a bot holds no BNB. Latency in ms, log-normal about these medians with `latency_sigma`; 0 makes it
     fixed. `shared_liquidity`: what one bot took from the book is gone for the others until the market shows it anew.
+    `recover_minutes`: the longest gap over which an order keeps its place in a queue; 0 cancels it at each.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -31,11 +32,14 @@ class Assumptions:
     response_latency_ms: int = 20
     latency_sigma: float = 0.4
     shared_liquidity: bool = True
+    recover_minutes: int = 30
 
     def __post_init__(self) -> None:
         for name, percent in (("maker_fee_pct", self.maker_fee_pct), ("taker_fee_pct", self.taker_fee_pct)):
             if not (percent.is_finite() and 0 <= percent < 10):
                 raise ConfigurationError(f"{name} must be percent from 0 to below 10 (0.1 is 10 bps), not {percent}")
+        if not 0 <= self.recover_minutes <= 1440:
+            raise ConfigurationError(f"recover_minutes must be 0 to 1440, not {self.recover_minutes}")
         self.latency()
 
     def fees(self) -> StandardFees:

@@ -32,7 +32,7 @@ from quantlab.paper.liquidity import Liquidity
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.schedule import NEVER_MS, Schedule
 from quantlab.paper.simulator import Outcome, SimulatedExchange
-from quantlab.paper.working import Working, touch
+from quantlab.paper.working import CONDITIONAL, Working, touch
 
 
 class PaperBroker:
@@ -153,6 +153,14 @@ class PaperBroker:
         if symbol in self.resting:
             self._exchange.now_ms = self.now_ms
             self._exchange.on_book(symbol)
+
+    def lose_track(self, symbol: str, why: str) -> None:
+        """Cancel the orders that wait in a queue of `symbol`. Stops and targets stay: they have no place to lose."""
+        self._exchange.now_ms = self.now_ms
+        for working in tuple(self.resting.get(symbol, ())):
+            if working.order.type not in CONDITIONAL:
+                self._note(working, "order cancelled", {"reason": why})
+                self._exchange.cancel(working)
 
     def end(self, engine_time_ms: int, reason: str) -> None:
         """The run is over: whatever rests or is on its way is cancelled and written down; no report comes any more."""

@@ -76,6 +76,7 @@ class SimulatedExchange:
         order = working.order
         book = self._books[order.symbol]
         instrument = working.instrument = self._instruments[order.symbol]
+        working.arrived_ms = self.now_ms
         working.latency_ms = self.now_ms - order.created_ms
         working.arrival = touch(book, instrument)
         rejection = self._refuses(working, book)
@@ -102,8 +103,8 @@ class SimulatedExchange:
         """A trade printed: queues advance, limits are reached, stops trigger."""
         for working in tuple(self.resting.get(trade.symbol, ())):
             order = working.order
-            if order.status.is_final:
-                continue  # expired by its sibling a moment ago
+            if order.status.is_final or trade.time_ms < working.arrived_ms:
+                continue  # expired by its sibling a moment ago; or it was not there yet
             if order.type in CONDITIONAL:
                 if working.triggered or matching.triggers(working.stop_ticks, working.falling, trade):
                     self._trigger(working)

@@ -47,6 +47,7 @@ class Working:
     decision: Touch
     arrival: Touch = field(default_factory=Touch)
     latency_ms: int = 0
+    arrived_ms: int = 0
     price_ticks: int = 0
     stop_ticks: int = 0
     lots: int = 0

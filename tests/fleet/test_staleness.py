@@ -12,6 +12,7 @@ from quantlab.fleet.assembly import make_engine
 from quantlab.fleet.backfill import BATCH, Backfill
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.freshness import LAGGING_LOOKS, LOOK_MS, QUIET_LOOKS
+from quantlab.fleet.missed import MissedTrades
 from quantlab.fleet.replay import MemoryJournal
 from quantlab.fleet.spec import FleetSpec
 from quantlab.market import Book
@@ -131,7 +132,7 @@ async def test_a_lost_connection_leaves_a_gap_with_two_ends(engine: Engine, jour
     engine.frame(trade("BTCUSDT", START_MS + 7_000))
     engine.frame(trade("BTCUSDT", START_MS + 8_000))
     (gap,) = told(journal, "gap")
-    assert (gap["from_ms"], gap["to_ms"], gap["trades"]) == (START_MS, START_MS + 7_000, "missing")
+    assert (gap["from_ms"], gap["to_ms"], gap["trades"]) == (START_MS, START_MS + 7_000, "by need")
     assert {detail["symbol"] for detail in told(journal, "in sync")} == {"BTCUSDT", "ETHUSDT", "XRPUSDT"}
 
 
@@ -145,6 +146,7 @@ async def test_a_trade_that_comes_twice_counts_once(engine: Engine, monkeypatch:
     assert heard == [START_MS, START_MS + 5, START_MS + 9]
     engine.mark("reconnected", "an exchange that counts anew")
     engine.frame(trade("BTCUSDT", START_MS + 20, trade_id=1))
+    engine.answer("unknown:trades:BTCUSDT", b"the exchange counts its trades anew")
     assert heard[-1] == 1
 
 
@@ -184,7 +186,7 @@ async def test_many_books_are_asked_for_in_batches_and_few_at_once() -> None:
                 raise ExchangeUnreachable("nothing answers")
             return b"{}"
 
-    backfill = Backfill({}, books)
+    backfill = Backfill({}, books, MissedTrades(0, play=print, lose=print))
     backfill.begin()
     answered: list[str] = []
     await backfill.fetch(Slow(), backfill.due(1_000, {"S30USDT"}), lambda name, payload: answered.append(name))
