@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from quantlab.fleet.backfill import RETRY_MS, Backfill
 from quantlab.fleet.bot import Bot
@@ -37,6 +38,9 @@ from quantlab.model.timeframe import MINUTE_MS
 #: After a frame that could not be read: a changed tick size lasts, and each snapshot costs weight.
 MALFORMED_RETRY_MS = 60_000
 
+
+#: How long after an answer has told a trade the stream may tell it too (its time is the event's, not the trade's).
+STREAM_LATE_MS = 10_000
 
 _GAP = "gap in the depth stream"
 
@@ -390,8 +394,13 @@ class Engine:
         self.broker.now_ms = self.now_ms
 
     def _close_gap(self, symbol: str) -> None:
-        if missed := self._missed.close(symbol):
-            self._journal.event(self.now_ms, "missed trades", None, {"symbol": symbol, "trades": missed})
+        missed = self._missed.close(symbol)
+        if not missed:
+            return
+        self._journal.event(self.now_ms, "missed trades", None, {"symbol": symbol, "trades": len(missed)})
+        newest = max(missed, key=lambda trade: trade.trade_id)
+        if symbol not in self._trades or newest.trade_id > self._trades[symbol].trade_id:
+            self._trades[symbol] = replace(newest, time_ms=newest.time_ms + STREAM_LATE_MS)
 
     def _lose_track(self, symbol: str, why: str) -> None:
         self.broker.now_ms = self.now_ms

@@ -27,11 +27,11 @@ class Unknown(QuantlabError):
 
 @dataclass(slots=True)
 class Gap:
-    """`last` is the newest trade before it, `waiting` came after it, `missed` is what was told of it so far."""
+    """`last` is the newest trade before it, `waiting` came by stream since, `missed` (by id) is what answers told."""
 
     last: Trade
     asked: bool = False
-    missed: list[Trade] = field(default_factory=list)
+    missed: dict[int, AggregateTrade] = field(default_factory=dict)
     waiting: list[Trade] = field(default_factory=list)
 
     def is_after(self, trade: Trade) -> bool:
@@ -68,23 +68,23 @@ class MissedTrades:
             self.gaps[symbol].asked = False
             self.gaps[symbol].missed.clear()
 
-    def take_page(self, symbol: str, trades: Iterable[AggregateTrade]) -> None:
-        """A page of what the exchange says, oldest first. An aggregate that was told in part is left out."""
+    def take_page(self, symbol: str, rows: Iterable[AggregateTrade]) -> None:
+        """A page of what the exchange says. An aggregate that was told in part before the gap is left out."""
         if (gap := self.gaps.get(symbol)) is None:
             return  # it was given up meanwhile
-        gap.missed += [
-            row.trade for row in trades if row.first_trade_id > gap.last.trade_id and gap.is_after(row.trade)
-        ]
+        after = (row for row in rows if row.first_trade_id > gap.last.trade_id)
+        gap.missed |= {row.trade.trade_id: row for row in after if gap.is_after(row.trade)}
 
-    def close(self, symbol: str) -> int:
-        """All of it is known: the orders meet it, then what came after it. Returns how many trades were missed."""
+    def close(self, symbol: str) -> list[Trade]:
+        """All of it is known: the orders meet it and what waited, in their order. Returns what only the exchange's
+        answer told; the stream may still tell the newest of it."""
         if (gap := self.gaps.pop(symbol, None)) is None:
-            return 0
-        first_after = gap.waiting[0].trade_id if gap.waiting else None
-        missed = [trade for trade in gap.missed if first_after is None or trade.trade_id < first_after]
-        for trade in (*missed, *gap.waiting):
+            return []
+        told = {trade.trade_id for trade in gap.waiting}
+        missed = [row.trade for row in gap.missed.values() if told.isdisjoint(row.ids())]
+        for trade in sorted([*missed, *gap.waiting], key=lambda trade: trade.trade_id):
             self._play(trade)
-        return len(missed)
+        return missed
 
     def give_up(self, symbol: str, why: str) -> None:
         """It will not be known."""

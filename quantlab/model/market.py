@@ -56,6 +56,10 @@ class AggregateTrade(msgspec.Struct, gc=False):
     first_trade_id: int
     trade: Trade
 
+    def ids(self) -> range:
+        """Of all its trades."""
+        return range(self.first_trade_id, self.trade.trade_id + 1)
+
 
 class DepthUpdate(msgspec.Struct):
     """Changes of the book (`@depth@100ms`): new quantities of the levels named; zero lots removes a level."""
