@@ -23,8 +23,8 @@ class Market(Protocol):
         ...
 
     def go_back(self, to_ms: int) -> bool:
-        """Play again what came since `to_ms`, the end of the step before, as it was played. False, and nothing is
-        changed, where that cannot be."""
+        """Play the last step, which began at `to_ms`, again as it was. False, and nothing is changed, where that
+        cannot be."""
         ...
 
     def peek(self, to_ms: int, wanted: frozenset[str]) -> list[tuple[str, bytes]] | None:

@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from typing import Any
 from quantlab.ledger import Ledger
 
 #: Events that tell of the run itself: a run that was killed has more of them.
-OF_THE_RUN = frozenset({"connected", "disconnected", "reconnected", "resumed", "stale", "in sync", "gap"})
+OF_THE_RUN = frozenset(
+    {"connected", "disconnected", "reconnected", "resumed", "stale", "in sync", "gap", "missed trades"}
+)
 
 
 @dataclass
@@ -51,10 +54,18 @@ def start(root: Path, url: str, fleet: Path, minutes: float) -> subprocess.Popen
 
 
 def run_and_kill(
-    root: Path, url: str, fleet: Path, *, minutes: float, kills: int, after_s: tuple[float, float], seed: int = 1
+    root: Path,
+    url: str,
+    fleet: Path,
+    *,
+    minutes: float,
+    kills: int,
+    after_s: tuple[float, float] = (0.3, 3.0),
+    seed: int = 1,
+    meanwhile: Callable[[Path], None] = lambda home: None,
 ) -> Killed:
     """Run the fleet for `minutes` of market; kill -9 it `kills` times, each at a random moment within `after_s` of its
-    start; then let it end."""
+    start; then let it end. After each kill `meanwhile(home)` is called."""
     luck = random.Random(seed)
     reached: list[int] = []
     while len(reached) < kills:
@@ -65,6 +76,7 @@ def run_and_kill(
         process.send_signal(signal.SIGKILL)
         process.communicate()
         reached.append(_reached(root / ".quantlab"))
+        meanwhile(root / ".quantlab")
     process = start(root, url, fleet, minutes)
     out, error = process.communicate(timeout=600)
     assert process.returncode == 0, error

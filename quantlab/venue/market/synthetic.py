@@ -53,6 +53,9 @@ class SyntheticMarket:
         self._times: Ints = np.zeros(0, np.int64)
         self._events: list[Event] = []
         self._wanted: frozenset[str] | None = None
+        #: Where the last step began and what it gave; and, when it is to be played again, where it ends and for whom.
+        self._last: tuple[int, list[Event]] = (-1, [])
+        self._again: tuple[int, frozenset[str], list[Event]] | None = None
         self._reach(start_ms)
 
     def advance(self, to_ms: int, wanted: frozenset[str]) -> list[Event]:
@@ -63,6 +66,11 @@ class SyntheticMarket:
         if to_ms < self.now_ms:
             raise ConfigurationError(f"market time {to_ms} was played already; it stands at {self.now_ms}")
         to_ms = min(to_ms, self.end_ms)
+        again, self._again = self._again, None
+        if again is not None and again[:2] == (to_ms, wanted):
+            self._last = self.now_ms, again[2]
+            self.now_ms = to_ms
+            return again[2]
         if wanted != self._wanted:
             self._wanted = wanted
             self._merge()
@@ -70,20 +78,23 @@ class SyntheticMarket:
         while to_ms > self._hour_ms + HOUR_MS + HOUR_LEAD_MS:
             self._load_next()
             events += self._take(to_ms)
+        self._last = self.now_ms, events
         self.now_ms = to_ms
         return events
 
     def go_back(self, to_ms: int) -> bool:
-        """Within the hour that is loaded; nothing happens between its first millisecond and what was played before."""
-        if not self._hour_ms <= to_ms <= self.now_ms:
+        """By one step only: what it gave is kept, since some of it may be of an hour that is no longer loaded."""
+        before_ms, events = self._last
+        if to_ms != before_ms or self._wanted is None:
             return False
+        self._again = self.now_ms, self._wanted, events
         self.now_ms = to_ms
         return True
 
     def peek(self, to_ms: int, wanted: frozenset[str]) -> list[Event] | None:
         """What `advance` would return, where that is known already; nothing moves. None where it is not."""
         to_ms = min(to_ms, self.end_ms)
-        if wanted != self._wanted or to_ms > self._hour_ms + HOUR_MS + HOUR_LEAD_MS:
+        if self._again or wanted != self._wanted or to_ms > self._hour_ms + HOUR_MS + HOUR_LEAD_MS:
             return None
         return self._take(to_ms)
 

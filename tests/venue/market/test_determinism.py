@@ -91,3 +91,40 @@ def test_events_come_in_time_order_and_not_from_the_future() -> None:
             stamp = data.get("T", data["E"])
             assert latest <= stamp < market.now_ms
             latest = stamp
+
+
+def test_a_step_can_be_played_again_and_all_of_it_comes_again() -> None:
+    """Also the very first, and those at the end of an hour, whose last frames are told in the next."""
+    market, wanted = make_market(waves(130)), streams(make_market(waves(130)), *KINDS)
+    whole = played(make_market(waves(130)), wanted, [1000])
+    events: list[tuple[str, bytes]] = []
+    while market.now_ms < market.end_ms:
+        before_ms = market.now_ms
+        lost = market.advance(before_ms + 1000, wanted)
+        assert market.go_back(before_ms) and market.now_ms == before_ms
+        assert market.peek(before_ms + 1000, wanted) is None
+        again = market.advance(before_ms + 1000, wanted)
+        assert again == lost
+        events += again
+    assert events == whole
+
+
+def test_an_older_step_is_not_played_again() -> None:
+    market, wanted = make_market(waves(70)), streams(make_market(waves(70)), *KINDS)
+    first_ms = market.now_ms
+    assert not market.go_back(first_ms)
+    market.advance(first_ms + 1000, wanted)
+    market.advance(first_ms + 2000, wanted)
+    assert not market.go_back(first_ms)
+    assert market.now_ms == first_ms + 2000
+
+
+def test_a_step_played_again_for_others_is_theirs() -> None:
+    """Who comes with other streams, or in other steps, gets what there is from there on."""
+    market = make_market(waves(70))
+    start_ms, wanted, others = market.now_ms, streams(market, *KINDS), streams(market, "trade")
+    market.advance(start_ms + 60_000, wanted)
+    expected = market.advance(start_ms + 120_000, wanted)
+    assert market.go_back(start_ms + 60_000)
+    told = market.advance(start_ms + 120_000, others)
+    assert told == [event for event in expected if event[0] in others] != []

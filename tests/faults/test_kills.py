@@ -1,0 +1,102 @@
+"""Promise: a run that is killed at any moment, as often as one likes, goes on as if nothing had been.
+
+On a venue that waits for its run, in every row of its ledger. On one that plays on, with nothing lost and nothing
+counted twice, and each gap written down.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from quantlab.cli.check import verify
+from quantlab.ledger import Ledger
+from quantlab.model import Fill
+from quantlab.venue.child import VenueChild
+from tests.faults.kills import Killed, rows, run_and_kill
+from tests.fleet.conftest import FLEET, TOGGLE
+
+SPEED = 60.0
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Path:
+    (tmp_path / "toggle.py").write_text(TOGGLE)
+    (tmp_path / "fleet.toml").write_text(FLEET)
+    return tmp_path / "fleet.toml"
+
+
+def quiet(tmp_path: Path, fleet: Path, minutes: float) -> Killed:
+    with VenueChild(hours=2, speed=20 * SPEED, seed=3) as venue:
+        return run_and_kill(tmp_path / "quiet", venue.url, fleet, minutes=minutes, kills=0)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "kills"), [(10, 6), pytest.param(90, 200, marks=[pytest.mark.campaign, pytest.mark.timeout(1_800)])]
+)
+def test_a_killed_run_is_in_every_row_as_one_that_was_not(
+    tmp_path: Path, fleet: Path, minutes: float, kills: int
+) -> None:
+    undisturbed = quiet(tmp_path, fleet, minutes)
+    with VenueChild(hours=2, speed=SPEED, seed=3) as venue:
+        killed = run_and_kill(tmp_path / "killed", venue.url, fleet, minutes=minutes, kills=kills)
+    expected, found = rows(undisturbed.home), rows(killed.home)
+    assert found.pop("not_taken_up") == expected.pop("not_taken_up") == []
+    assert found.pop("resumed") > expected.pop("resumed") == 0
+    assert found == expected
+    assert len(found["fills"]) > 2 * minutes
+    assert len(set(killed.reached_ms)) > 2
+    assert killed.summary["fills_sha256"] == undisturbed.summary["fills_sha256"]
+
+
+def test_the_comparison_sees_a_run_that_lost_its_log(tmp_path: Path, fleet: Path) -> None:
+    """The control: taken up from the ledger alone, orders on their way and places in queues are lost."""
+    undisturbed = quiet(tmp_path, fleet, 10)
+    with VenueChild(hours=2, speed=SPEED, seed=3) as venue:
+        forgetful = run_and_kill(
+            tmp_path / "killed", venue.url, fleet, minutes=10, kills=6,
+            meanwhile=lambda home: shutil.rmtree(home / "recordings", ignore_errors=True),
+        )  # fmt: skip
+    assert forgetful.summary["accounting_ok"]
+    assert rows(forgetful.home)["not_taken_up"]
+    assert rows(forgetful.home)["orders"] != rows(undisturbed.home)["orders"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "kills"), [(20, 6), pytest.param(110, 200, marks=[pytest.mark.campaign, pytest.mark.timeout(1_800)])]
+)
+def test_while_the_market_goes_on_nothing_is_lost_and_nothing_counted_twice(
+    tmp_path: Path, fleet: Path, minutes: float, kills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    had: list[Fill] = []
+
+    def remember(home: Path) -> None:
+        with Ledger.open(home, create=False) as ledger:
+            now = ledger.fill_rows("r") if "r" in ledger.run_ids() else []
+        assert [fill for fill in now if fill in had] == had
+        had[:] = now
+
+    with VenueChild(hours=2, speed=SPEED / 4, seed=3) as venue:
+        body = json.dumps({"hold": False}).encode()
+        asked = urllib.request.Request(f"{venue.url}/__venue__/clock", body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(asked, timeout=10).close()
+        killed = run_and_kill(
+            tmp_path / "killed", venue.url, fleet, minutes=minutes, kills=kills, after_s=(1.0, 4.0), meanwhile=remember
+        )
+    found = rows(killed.home)
+    assert found["not_taken_up"] == []
+    assert killed.summary["accounting_ok"]
+    assert [fill for fill in found["fills"] if fill in had] == had
+    numbers = [(fill.bot, fill.number) for fill in found["fills"]]
+    assert len(set(numbers)) == len(numbers) > len(had)
+    with Ledger.open(killed.home, create=False) as ledger:
+        kinds = ledger.events("r")["kind"].to_list()
+    assert found["resumed"] > 0 and kinds.count("gap") > 0
+    monkeypatch.setenv("QUANTLAB_ROOT", str(killed.home.parent))
+    monkeypatch.setenv("QUANTLAB_HOME", str(killed.home))
+    again = verify("r", egress_only=False)
+    assert again["ok"], again
