@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup env demo lab test browser-test proof peers bench lint types contracts lock clean
+.PHONY: help setup env demo lab test browser-test proof peers kills bench lint types contracts lock clean
 
 help:  ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ proof: $(READY)  ## Show from the other side of the wire that nothing but market
 
 peers: $(READY)  ## Clients that others wrote against the venue, in throwaway environments (PyPI, two minutes)
 	@$(BIN)/python -m pytest -m campaign tests/peers $(ARGS)
+
+kills: $(READY)  ## Kill runs 400 times and compare them with one that nobody killed (25 minutes)
+	@$(BIN)/python -m pytest -m campaign tests/faults/test_kills.py $(ARGS)
 
 bench: $(READY)  ## Measure, as ratios in one run, into reports/benchmarks.json
 	@$(BIN)/python -m tests.benchmarks.bench
