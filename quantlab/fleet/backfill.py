@@ -1,8 +1,9 @@
 """What the stream cannot give, asked for by REST: missed trades, candles before and between, the books' snapshots.
 
-By need, and not all at once: the books of symbols in which bots hold something come first, then candles, then the
-other books; a few requests are in flight, and what is more than a batch waits for the next. Answers are consumed in the
-order in which they were asked for, so that the input log is the same from run to run.
+By need, and not all at once: the trades that orders at rest missed come first, then the books of symbols in which bots
+hold something, then candles, then the other books; a few requests are in flight, and what is more than a batch waits
+for the next. Answers are consumed in the order in which they were asked for, so that the input log is the same from run
+to run.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class NumberedJournal:
 
     An engine that is run again over its own input log makes the same calls in the same order. So it is told of
     (`on_disk`, and `fills` by bot and number) what its ledger has: those calls are not written again, the fills among
-    them must be the ledger's own, and nothing at all is written before `go_on`. `calls` is where to count from.
+    them must be the ledger's own, and nothing at all is written before `go_on`.
 
     Raises QuantlabError when the calls are not those of the ledger.
     """
@@ -25,11 +25,10 @@ class NumberedJournal:
         self,
         writer: LedgerWriter,
         *,
-        calls: int = 0,
         on_disk: int | None = None,
         fills: Mapping[tuple[int, int], Fill] | None = None,
     ) -> None:
-        self.calls = calls
+        self.calls = 0
         self._writer = writer
         self._on_disk = on_disk or 0
         self._fills = fills or {}

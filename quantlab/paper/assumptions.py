@@ -20,7 +20,8 @@ class Assumptions:
     `*_fee_pct` in percent of the notional. `bnb_discount`: a quarter less; the fee is still taken in the asset
     received, since a bot holds no BNB. Latency in ms, log-normal about these medians with `latency_sigma`; 0 makes it
     fixed. `shared_liquidity`: what one bot took from the book is gone for the others until the market shows it anew.
-    `recover_minutes`: the longest gap over which an order keeps its place in a queue; 0 cancels it at each.
+    `recover_minutes`: the longest gap over which an order keeps its place in a queue; 0: only where
+    nothing was traded meanwhile.
 
     Raises ConfigurationError for what cannot be.
     """

@@ -47,7 +47,7 @@ def test_a_killed_run_trades_as_one_that_was_not(tmp_path: Path, fleet: Path, mi
     assert found.pop("resumed") > expected.pop("resumed") == 0
     for kind in ("fills", "orders", "events"):
         assert found[kind] == expected[kind]
-    # A snapshot that is newer than the last depth event tells levels a moment sooner: a receipt's touch may show it.
+    # Not all of them: in 200 kills 3 of 388 differed, in the touch and the place in the queue; why is not shown yet.
     same = sum(mine == theirs for mine, theirs in zip(found["receipts"], expected["receipts"], strict=True))
     assert same > 0.97 * len(found["receipts"])
     assert len(found["fills"]) > 2 * minutes
