@@ -2,8 +2,10 @@
 
 Above speed 1 it moves in lock-step with the run's own connection, in steps of 1 s: the step's frames, then a ping, and
 on when the pong is back. A client answers pings in reading order, so the pong says that everything was read, and no
-answer comes from the future. At speed 1 and below it follows the wall clock in steps of 100 ms. It stands at its start
-until the first subscription is whole, and stands still while no run is connected, unless it is told to run on.
+answer comes from the future. A new run is pinged before its first step: what it asks for before it reads on is
+answered as of the last step that was read. At speed 1 and below market time follows the wall clock in steps of 100 ms.
+It stands at its start until the first subscription is whole, and stands still while no run is connected, unless it is
+told to run on.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ class Pacer:
         self._damage = Damage()
         self._tickers = Tickers(market)
         self._run: Connection | None = None
+        self._reads: Connection | None = None
         self._changed = asyncio.Event()
         self._steps = 0
         self._due_s = 0.0
@@ -86,6 +89,8 @@ class Pacer:
             elif run is None:
                 await self._wait_until_due(STEP_MS, self.speed or ALONE_SPEED)
                 self._send(STEP_MS)
+            elif run is not self._reads:
+                await self._await_reader(run)
             else:
                 if self.speed is not None:
                     await self._wait_until_due(STEP_MS, self.speed)
@@ -106,6 +111,15 @@ class Pacer:
         if not now - _LATE_S < self._due_s < now + step_ms / 1000 / speed:
             self._due_s = now
         await asyncio.sleep(self._due_s - now)
+
+    async def _await_reader(self, run: Connection) -> None:
+        """Market time stands until a new run reads. One that goes away instead is not the run any more."""
+        payload = b"step-%d" % self._steps
+        run.write([run.step_ping(payload)])
+        while (pong := await run.pongs.get()) != payload:
+            if not pong:
+                return
+        self._reads = run
 
     async def _locked_step(self, run: Connection) -> None:
         payload = b"step-%d" % (self._steps + 1)

@@ -50,6 +50,7 @@ async def test_it_stands_until_the_first_subscription_is_whole(venue: Venue, htt
 async def test_a_step_waits_for_the_pong(venue: Venue, http: aiohttp.ClientSession) -> None:
     """A run that does not answer the ping of a step stops the market there; answers are as of then."""
     async with http.ws_connect(f"/stream?streams={A}", autoping=False) as socket:
+        await _begin_reading(socket)
         for step in range(1, 4):
             assert await numbers(socket, 1) == [step]
             ping = await socket.receive(timeout=5)
@@ -67,6 +68,7 @@ async def test_a_step_waits_for_the_pong(venue: Venue, http: aiohttp.ClientSessi
 async def test_only_the_run_paces(venue: Venue, http: aiohttp.ClientSession) -> None:
     """A second reader gets its streams and no step pings, and does not hold the first one up."""
     run = await http.ws_connect(f"/stream?streams={A}", autoping=False)
+    await _begin_reading(run)
     ping = await _after(run, 1)
     lazy = await http.ws_connect("/ws/bbbusdt@trade", autoping=False)
     for step in range(2, 61):
@@ -77,6 +79,35 @@ async def test_only_the_run_paces(venue: Venue, http: aiohttp.ClientSession) -> 
     assert await numbers(lazy, 59) == list(range(2, 61))
     with pytest.raises(TimeoutError):
         await lazy.receive(timeout=0.05)
+
+
+async def test_a_run_that_does_not_read_yet_is_told_what_the_last_one_has_read(
+    venue: Venue, http: aiohttp.ClientSession
+) -> None:
+    """What a run asks for before it reads on is as of where it goes on."""
+    await _leave_after(http, 5)
+    async with http.ws_connect(f"/stream?streams={A}", autoping=False) as socket:
+        await asyncio.sleep(0.05)
+        async with http.get("/api/v3/depth?symbol=AAAUSDT") as answer:
+            assert (await answer.json())["lastUpdateId"] == 5_000 + 5
+        await _begin_reading(socket)
+        assert await numbers(socket, 1) == [6]
+        async with http.get("/api/v3/depth?symbol=AAAUSDT") as answer:
+            assert (await answer.json())["lastUpdateId"] == 5_000 + 6
+
+
+async def test_a_run_that_leaves_before_it_reads_holds_nobody_up(venue: Venue, http: aiohttp.ClientSession) -> None:
+    socket = await http.ws_connect(f"/stream?streams={A}", autoping=False)
+    assert (await socket.receive(timeout=5)).type is WSMsgType.PING
+    await socket.close()
+    assert await _leave_after(http, 3) == 1
+
+
+async def _begin_reading(run: aiohttp.ClientWebSocketResponse) -> None:
+    """Answer the ping that comes before the first step."""
+    ping = await run.receive(timeout=5)
+    assert ping.type is WSMsgType.PING
+    await run.pong(ping.data)
 
 
 async def _after(run: aiohttp.ClientWebSocketResponse, number: int) -> bytes:
@@ -91,6 +122,7 @@ async def _after(run: aiohttp.ClientWebSocketResponse, number: int) -> bytes:
 async def _leave_after(http: aiohttp.ClientSession, count: int) -> int:
     """Read `count` events as a run, and break off with one unanswered; returns the number of the first."""
     socket = await http.ws_connect(f"/stream?streams={A}", autoping=False)
+    await _begin_reading(socket)
     first = 0
     for _ in range(count):
         (number,) = await numbers(socket, 1)
@@ -156,6 +188,7 @@ async def test_who_falls_behind_is_dropped_and_the_run_is_not_held_up(serve: Cal
     venue = await serve(LoudMarket(seconds=60))
     async with aiohttp.ClientSession(venue.url) as http:
         run = await http.ws_connect(f"/stream?streams={A}", autoping=False, max_msg_size=0)
+        await _begin_reading(run)
         ping = await _after(run, 1)
         lazy = await http.ws_connect("/ws/bbbusdt@trade", max_msg_size=0)
         for step in range(2, 61):
