@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -127,6 +127,19 @@ def status(as_json: Json = False) -> None:
     from quantlab.cli import runs
 
     result = runs.status()
+    emit(result, as_json, lambda: runs.print_status(result))
+
+
+@app.command()
+def tell(
+    command: Annotated[Literal["pause", "resume", "reduce", "kill"], typer.Argument(help="What the fleet is to do.")],
+    bot: Annotated[str | None, typer.Option(help="One bot only, for reduce and kill.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pause or resume the fleet here, let only sales pass (reduce), or cancel everything and flatten (kill)."""
+    from quantlab.cli import runs
+
+    result = runs.tell(command, bot)
     emit(result, as_json, lambda: runs.print_status(result))
 
 

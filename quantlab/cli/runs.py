@@ -218,7 +218,7 @@ def print_status(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from quantlab.report.door_alerts import door_alerts
+    from quantlab.report.alerts import alerts
 
     console = Console()
     if "bots" not in answer:
@@ -248,10 +248,16 @@ def print_status(answer: dict[str, Any]) -> None:
             bot["note"],
         )
     console.print(table)
-    for line in door_alerts(answer):
+    for line in alerts(answer):
         console.print(line, highlight=False, markup=False)
-    for line in (answer.get("keys") or {}).get("alerts", ()):
-        console.print(f"KEY: {line}", highlight=False, markup=False)
+
+
+def tell(command: str, bot: str | None) -> dict[str, Any]:
+    """Give the engine here a command; returns its state."""
+    from quantlab.fleet.control import send
+
+    only: dict[str, Any] = {"bot": bot} if bot else {}
+    return send(settings().home, command, **only)
 
 
 def stop(*, kill: bool) -> dict[str, Any]:

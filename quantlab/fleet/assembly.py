@@ -60,6 +60,7 @@ def make_engine(
         length_ms=length_ms,
         start_ms=start_ms,
         recover_ms=fleet.paper.recover_minutes * MINUTE_MS,
+        limits=fleet.limits,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from quantlab.fleet.spec import BotSpec
 from quantlab.paper import Account
-from quantlab.risk import RiskGate
+from quantlab.risk import RiskGate, TradingState
 from quantlab.strategies import Strategy
 
 
@@ -32,6 +32,8 @@ class Bot:
     max_drawdown_pct: float = 0.0
     #: Why the bot stands aside, for people; empty while it trades.
     note: str = "waiting for its first close"
+    #: The limit that held its last order back; empty when it went.
+    refused: str = ""
     #: True while its orders are being cancelled to make way for one to the target.
     clearing: bool = False
     #: Why the whole position is to be sold as soon as no order holds it; empty when it is not.
@@ -57,8 +59,8 @@ class Bot:
             drawdown = float(1 - equity / self.peak_equity) * 100
             self.max_drawdown_pct = max(self.max_drawdown_pct, drawdown)
 
-    def status(self) -> dict[str, Any]:
-        """One row of the fleet's table. Amounts in USDT, as floats for display."""
+    def status(self, state: TradingState) -> dict[str, Any]:
+        """One row of the fleet's table; `state` is the strictest that holds for it. Amounts in USDT, for display."""
         capital = float(self.account.capital)
         equity = float(self.last_equity)
         peak = float(self.peak_equity)
@@ -68,7 +70,7 @@ class Bot:
             "strategy": self.spec.strategy,
             "symbol": self.spec.symbol,
             "timeframe": self.spec.timeframe,
-            "state": str(self.gate.state),
+            "state": str(state),
             "position": float(self.account.position.quantity),
             "equity": round(equity, 4),
             "pnl": round(equity - capital, 4),

@@ -20,8 +20,9 @@ import msgspec
 from quantlab.fleet.process import running
 from quantlab.model import ExchangeUnreachable, NotFound, QuantlabError, Refused
 
-#: What the engine understands. "kill" cancels, flattens and halts; "keys" looks at the keys again.
-COMMANDS = ("status", "pause", "resume", "stop", "kill", "keys")
+#: What the engine understands. "reduce" lets only sales pass; "kill" cancels, flattens and halts; "keys" looks at the
+#: keys again.
+COMMANDS = ("status", "pause", "resume", "reduce", "stop", "kill", "keys")
 _LINE_LIMIT = 1 << 22
 
 

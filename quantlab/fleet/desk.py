@@ -1,15 +1,16 @@
-"""The desk: from what strategies want to the orders that bots send. Every order passes the risk gate here.
+"""The desk: from what strategies want to the orders that bots send. Every order passes the guard here.
 
 The desk never reads a clock: each call says at which engine time it happens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from quantlab.fleet.bot import Bot
+from quantlab.fleet.guard import Guard
 from quantlab.model import (
     BookView,
     Broker,
@@ -22,7 +23,7 @@ from quantlab.model import (
     Side,
 )
 from quantlab.paper import WOULD_TRIGGER
-from quantlab.risk import BotState, order_for_target, protective_orders
+from quantlab.risk import FleetLimits, TradingState, order_for_target, protective_orders
 
 _PROTECTIVE = (OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
 _NOT_TAKEN = (OrderStatus.REJECTED, OrderStatus.EXPIRED)
@@ -39,19 +40,21 @@ class Desk:
         instruments: Mapping[str, Instrument],
         books: Mapping[str, BookView],
         journal: Journal,
+        limits: FleetLimits,
     ) -> None:
         self.bots = bots
         self.paused = False
+        self.guard = Guard(bots, limits, instruments, books, journal, touch=self.touch)
         #: Since when (engine time) each symbol is stale whose book is not whole.
         self.stale_since_ms: Mapping[str, int] = {}
         self._instruments = instruments
         self._books = books
-        self._journal = journal
         self._broker: Broker
 
     def trade_through(self, broker: Broker) -> None:
         """Where orders go; its reports must come to `hear`."""
         self._broker = broker
+        self.guard.trade_through(broker)
 
     # -- what strategies want -------------------------------------------------------------------------------------
 
@@ -87,10 +90,13 @@ class Desk:
             bot.acted = bot.target
             bot.note = "" if bot.account.quantity else "flat: no signal"
             return False
+        side, quantity = wanted
+        if side is Side.BUY and (why := self.guard.only_sales(bot)):
+            bot.note = why
+            return False
         if self.cancel_all(bot):
             bot.clearing = True
             return True
-        side, quantity = wanted
         reason = f"exposure {bot.acted:g} to {bot.target:g}"
         sent = self.send(bot, side, OrderType.MARKET, quantity, now_ms, reason=reason)
         if sent:
@@ -110,6 +116,7 @@ class Desk:
             bot.last_fill_ms = report.fills[-1].time_ms
             bot.note = ""
             self.check_limits(bot, now_ms)
+            self.check_fleet(now_ms)
         if not report.status.is_final:
             return
         if report.order_number in bot.protective:
@@ -122,7 +129,7 @@ class Desk:
     def _go_on(self, bot: Bot, report: OrderReport, now_ms: int) -> None:
         """None of the bot's orders is open any more: what waited for that happens now."""
         refused = report.status in _NOT_TAKEN and not report.fills
-        if bot.gate.state is BotState.HALTED:
+        if bot.gate.state is TradingState.HALTED:
             if not refused:
                 self._flatten(bot, now_ms, bot.gate.cause)
         elif bot.leaving:
@@ -162,8 +169,16 @@ class Desk:
         before = bot.gate.state
         if bot.gate.mark(bot.last_equity, now_ms) is not None:
             self._changed(bot, before, now_ms)
-        elif before is BotState.HALTED and not self.is_flat(bot) and not self._broker.open_orders(bot.index):
+        elif before is TradingState.HALTED and not self.is_flat(bot) and not self._broker.open_orders(bot.index):
             self._flatten(bot, now_ms, bot.gate.cause)
+
+    def check_fleet(self, now_ms: int) -> None:
+        """Apply the fleet's own loss limits: a breach halts every bot, as long as it halts the fleet."""
+        if self.guard.check_losses(now_ms) is TradingState.HALTED:
+            gate = self.guard.gate
+            for bot in self.bots:
+                if bot.gate.state is not TradingState.HALTED or not gate.until_next_day:
+                    self._halt(bot, f"the fleet: {gate.cause}", now_ms, until_next_day=gate.until_next_day)
 
     def is_flat(self, bot: Bot) -> bool:
         """Whether the bot holds nothing that could be sold: nothing at all, or dust."""
@@ -172,19 +187,24 @@ class Desk:
         bid, _ = self.touch(bot)
         return not lots or instrument.quantity(lots) * bid < instrument.min_notional
 
-    def kill(self, bots: Iterable[Bot], now_ms: int, cause: str) -> None:
+    def kill(self, bots: Sequence[Bot], now_ms: int, cause: str) -> None:
         """The kill switch: cancel everything, flatten, halt. A bot whose book is stale flattens once it is whole."""
+        if len(bots) == len(self.bots):
+            self.guard.halt(cause, now_ms)
         for bot in bots:
-            before = bot.gate.state
-            bot.gate.halt(cause)
-            self._changed(bot, before, now_ms)
+            self._halt(bot, cause, now_ms)
+
+    def _halt(self, bot: Bot, cause: str, now_ms: int, *, until_next_day: bool = False) -> None:
+        before = bot.gate.state
+        bot.gate.halt(cause, until_next_day=until_next_day)
+        self._changed(bot, before, now_ms)
 
     def book_whole(self, symbol: str, now_ms: int) -> None:
         """The book of `symbol` is whole again: halted bots flatten now, positions without a stop get theirs."""
         for bot in self.bots:
             if bot.spec.symbol != symbol or self._broker.open_orders(bot.index):
                 continue
-            if bot.gate.state is BotState.HALTED:
+            if bot.gate.state is TradingState.HALTED:
                 self._flatten(bot, now_ms, bot.gate.cause)
             elif bot.unprotected and not bot.strategy.uses_book:
                 self._protect(bot, now_ms)
@@ -197,15 +217,16 @@ class Desk:
                 if order.type not in _PROTECTIVE:
                     self._broker.cancel(bot.index, order.number)
 
-    def resume(self) -> None:
-        """Bots act again, each at its next close."""
+    def resume(self, now_ms: int) -> None:
+        """Bots act again, each at its next close, and may buy."""
         self.paused = False
+        self.guard.release("resumed", now_ms)
 
     # -- what the quoter shares -----------------------------------------------------------------------------------
 
     def may_trade(self, bot: Bot) -> bool:
         """False, with the reason in the bot's note, while it must stand still."""
-        if bot.gate.state is BotState.HALTED:
+        if bot.gate.state is TradingState.HALTED:
             return False
         if self.paused:
             bot.note = _PAUSED
@@ -244,7 +265,7 @@ class Desk:
         stop_price: Decimal | None = None,
         reason: str,
     ) -> bool:
-        """Send one order, if the risk gate lets it go; else the bot's note says why not."""
+        """Send one order, if the guard lets it pass; else the bot's note says why not."""
         order = Order(
             bot=bot.index,
             number=bot.orders + 1,
@@ -257,17 +278,7 @@ class Desk:
             created_ms=now_ms,
             reason=reason,
         )
-        bid, ask = self.touch(bot)
-        held = bot.account.quantity * bid
-        verdict = bot.gate.allow(
-            order,
-            now_ms,
-            position_value=held,
-            equity=bot.account.equity(bid),
-            price=price or (ask if side is Side.BUY else bid),
-        )
-        if not verdict.ok:
-            bot.note = verdict.reason
+        if not self.guard.lets_pass(bot, order, now_ms):
             return False
         bot.orders += 1
         self._broker.submit(order)
@@ -282,14 +293,10 @@ class Desk:
 
     # -- helpers --------------------------------------------------------------------------------------------------
 
-    def _changed(self, bot: Bot, before: BotState, now_ms: int) -> None:
-        bot.note = bot.gate.cause
+    def _changed(self, bot: Bot, before: TradingState, now_ms: int) -> None:
         bot.clearing, bot.leaving = False, ""
-        detail: dict[str, object] = {"from": str(before), "to": str(bot.gate.state), "cause": bot.gate.cause}
-        if bot.gate.until_next_day:
-            detail["until_next_day"] = True
-        self._journal.event(now_ms, "bot state", bot.index, detail)
-        if bot.gate.state is BotState.HALTED and not self.cancel_all(bot):
+        self.guard.bot_changed(bot, before, now_ms)
+        if bot.gate.state is TradingState.HALTED and not self.cancel_all(bot):
             self._flatten(bot, now_ms, bot.gate.cause)
 
     def _flatten(self, bot: Bot, now_ms: int, reason: str) -> None:
@@ -299,7 +306,7 @@ class Desk:
         instrument = self._instruments[bot.spec.symbol]
         quantity = instrument.quantity(instrument.floor_lots(bot.account.quantity))
         self.send(bot, Side.SELL, OrderType.MARKET, quantity, now_ms, reason=f"flatten: {reason}")
-        if bot.gate.state is BotState.HALTED:
+        if bot.gate.state is TradingState.HALTED:
             bot.target = bot.acted = 0.0
 
     def _protect(self, bot: Bot, now_ms: int) -> None:

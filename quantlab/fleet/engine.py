@@ -34,6 +34,7 @@ from quantlab.model import (
     Trade,
 )
 from quantlab.model.timeframe import MINUTE_MS
+from quantlab.risk import FleetLimits
 
 #: After a frame that could not be read: a changed tick size lasts, and each snapshot costs weight.
 MALFORMED_RETRY_MS = 60_000
@@ -68,10 +69,11 @@ class Engine:
         length_ms: int | None = None,
         start_ms: int = 0,
         recover_ms: int = 30 * MINUTE_MS,
+        limits: FleetLimits = FleetLimits(),  # noqa: B008 - frozen
     ) -> None:
         self.bots = bots
         self.books = {symbol: Book(instruments[symbol]) for symbol in dict.fromkeys(b.spec.symbol for b in bots)}
-        self.desk = Desk(bots, instruments, self.books, journal)
+        self.desk = Desk(bots, instruments, self.books, journal, limits)
         self.broker = make_broker(self.books, self.desk.hear)
         self.desk.trade_through(self.broker)
         self._quoter = Quoter(self.desk, self.broker, instruments, self.books)
@@ -234,10 +236,10 @@ class Engine:
         return self._backfill.due(self.now_ms, held.union(self.broker.resting))
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Consume a command: "pause", "resume", "kill" (all bots, or the one named by `bot`)."""
+        """Consume a command: "pause", "resume"; "reduce" and "kill" of all bots, or the one named by `bot`."""
         only = arguments.get("bot")
-        if only is not None and name != "kill":
-            raise QuantlabError(f"{name} is for the whole fleet: only kill takes a bot")
+        if only is not None and name not in ("reduce", "kill"):
+            raise QuantlabError(f"{name} is for the whole fleet: only reduce and kill take a bot")
         chosen = [bot for bot in self.bots if only is None or bot.spec.name == only]
         if not chosen:
             raise QuantlabError(f'no bot is called "{only}": `quantlab status` lists them')
@@ -247,7 +249,9 @@ class Engine:
         if name == "pause":
             self.desk.pause()
         elif name == "resume":
-            self.desk.resume()
+            self.desk.resume(self.now_ms)
+        elif name == "reduce":
+            self.desk.guard.reduce(chosen, "reduce command", self.now_ms)
         elif name == "kill":
             self.desk.kill(chosen, self.now_ms, "kill switch")
 
@@ -301,6 +305,7 @@ class Engine:
         self._look_ms = to_ms - to_ms % LOOK_MS + LOOK_MS
         for symbol in self._fresh.look(to_ms):
             self.books[symbol].reset()  # its next event asks for a snapshot
+        self.desk.guard.look(to_ms)
 
     def _closed_at(self, close_ms: int) -> None:
         if close_ms > self.now_ms:
@@ -318,6 +323,7 @@ class Engine:
             self.unsettled = True
         for bot in self.bots:
             self.desk.check_limits(bot, minute_ms)
+        self.desk.check_fleet(minute_ms)
         self._remember(minute_ms)
 
     def _remember(self, minute_ms: int) -> None:

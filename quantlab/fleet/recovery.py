@@ -13,18 +13,38 @@ import json
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import msgspec
+
 from quantlab.exchange import Door
 from quantlab.fleet.engine import Engine
+from quantlab.fleet.guard import Guard
 from quantlab.fleet.plan import RunPlan
 from quantlab.ledger import Ledger, RunRow
 from quantlab.model import ExchangeError, Fill, Instrument, Journal, Order, Refused, Source
 from quantlab.model.timeframe import DAY_MS, MINUTE_MS
-from quantlab.risk import BotState
+from quantlab.risk import Change, LossGuard, TradingState
+
+#: The fleet's number in the ledger's equity.
+FLEET = -1
+
+
+class _State(msgspec.Struct):
+    """The detail of a "bot state" or "fleet state" event."""
+
+    to: TradingState
+    cause: str
+    until_next_day: bool = False
+
+    def restore(self, gate: LossGuard) -> None:
+        if self.to is TradingState.HALTED:
+            gate.halt(self.cause, until_next_day=self.until_next_day)
+        elif self.to is TradingState.REDUCING:
+            gate.reduce(self.cause)
 
 
 @dataclass(frozen=True)
 class Past:
-    """What the ledger knows of a run that is taken up again. Equities are by bot, in quote units."""
+    """What the ledger knows of a run that is taken up again. Equities are by bot, and of the fleet, in quote units."""
 
     row: RunRow
     fills: list[Fill]
@@ -34,8 +54,9 @@ class Past:
     equity: dict[int, float]
     day_equity: dict[int, float]
     touches: dict[str, tuple[float, float]]
-    #: By bot: why, and whether only until the next UTC day.
-    halted: dict[int, tuple[str, bool]] = field(default_factory=dict)
+    #: The last state of each bot, and of the fleet (None), where it ever changed.
+    states: dict[int | None, _State] = field(default_factory=dict)
+    symbols: list[Change] = field(default_factory=list)
     paused: bool = False
 
     @property
@@ -54,14 +75,16 @@ def past_of(ledger: Ledger, plan: RunPlan) -> Past | None:
         changed = "fleet file" if row.fleet_sha256 != plan.fleet.sha256 else "seed"
         raise Refused(f'run "{run_id}" was started with another {changed}: give the run a new --run-id')
     last_ms = ledger.last_engine_ms(run_id)
-    halted: dict[int, tuple[str, bool]] = {}
+    states: dict[int | None, _State] = {}
+    symbols: dict[str, Change] = {}
     paused = False
     for kind, bot, detail in ledger.events(run_id).select("kind", "bot", "detail").iter_rows():
-        if kind == "bot state":
+        if kind in ("bot state", "fleet state"):
+            states[bot] = msgspec.json.decode(detail, type=_State)
+        elif kind == "symbol state":
             state = json.loads(detail)
-            halted.pop(bot, None)
-            if state["to"] == BotState.HALTED:
-                halted[bot] = state["cause"], state.get("until_next_day", False)
+            halted = state["to"] != TradingState.ACTIVE
+            symbols[state["symbol"]] = Change(state["symbol"], halted, state["cause"], state.get("until_ms", 0))
         elif kind in ("command pause", "command resume"):
             paused = kind == "command pause"
     return Past(
@@ -73,7 +96,8 @@ def past_of(ledger: Ledger, plan: RunPlan) -> Past | None:
         equity=ledger.equity_at(run_id, last_ms),
         day_equity=ledger.equity_at(run_id, last_ms - last_ms % DAY_MS),
         touches=ledger.last_marks(run_id),
-        halted=halted,
+        states=states,
+        symbols=list(symbols.values()),
         paused=paused,
     )
 
@@ -113,18 +137,33 @@ def restore(engine: Engine, past: Past, journal: Journal) -> None:
         peak = _money(past.peaks.get(bot.index), capital)
         bot.mark(peak)
         bot.mark(_money(past.equity.get(bot.index), capital))
-        bot.gate.restore(
-            peak_equity=peak, day_equity=_money(past.day_equity.get(bot.index), capital), time_ms=past.last_ms
-        )
-        cause, until_next_day = past.halted.get(bot.index, ("", False))
-        if cause:
-            bot.gate.halt(cause, until_next_day=until_next_day)
+        _restore_losses(bot.gate, past, bot.index)
+        if state := past.states.get(bot.index):
+            state.restore(bot.gate)
         bot.touch = _touch(past, bot.spec.symbol, engine.instruments[bot.spec.symbol])
         # What it holds is what it acted upon; the next close says whether that is still wanted.
         bot.acted = 1.0 if bot.account.quantity > 0 else 0.0
         bot.unprotected = bool(bot.account.quantity)
-        bot.note = cause or "resumed: waiting for its next close"
+        bot.note = (state and state.cause) or "resumed: waiting for its next close"
+    _restore_fleet(engine.desk.guard, past)
     journal.wait(journal.event(past.last_ms, "resumed", None, {"fills": len(past.fills), "open": len(open_orders)}))
+
+
+def _restore_fleet(guard: Guard, past: Past) -> None:
+    _restore_losses(guard.gate, past, FLEET)
+    if state := past.states.get(None):
+        state.restore(guard.gate)
+    for change in past.symbols:
+        guard.volatility.restore(change)
+
+
+def _restore_losses(gate: LossGuard, past: Past, number: int) -> None:
+    gate.restore(
+        peak_equity=_money(past.peaks.get(number), gate.capital),
+        last_equity=_money(past.equity.get(number), gate.capital),
+        day_equity=_money(past.day_equity.get(number), gate.capital),
+        time_ms=past.last_ms,
+    )
 
 
 def _money(value: float | None, otherwise: Decimal) -> Decimal:

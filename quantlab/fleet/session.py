@@ -33,6 +33,7 @@ from quantlab.fleet.summary import status, summarise, write_json
 from quantlab.ledger import Ledger, LedgerWriter, NumberedJournal
 from quantlab.market import stream_names
 from quantlab.model import ConfigurationError, Instrument, QuantlabError, Source, instruments_from_exchange_info
+from quantlab.risk import TradingState
 
 #: How often progress is told, and the end looked for.
 _WATCH_S = 0.25
@@ -189,8 +190,7 @@ class Session:
     def status(self) -> dict[str, Any]:
         """The run as it stands now."""
         engine, plan = self._engine, self.plan
-        state = "stopping" if engine.over else "paused" if engine.desk.paused else "running"
-        found = status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), state)
+        found = status(plan.run_id, self._source, engine, self._door.counters(), self._timing(), _state_of(engine))
         door = {"clock": self._door.clock.snapshot(), "budget": self._door.budget.snapshot()}
         return (
             found
@@ -298,6 +298,14 @@ class Session:
             "events": self._engine.events - self._events_before,
             "peak_rss_mb": _peak_rss_mb(),
         }
+
+
+def _state_of(engine: Engine) -> str:
+    if engine.over:
+        return "stopping"
+    if engine.desk.paused:
+        return "paused"
+    return "reducing" if engine.desk.guard.gate.state is TradingState.REDUCING else "running"
 
 
 def _peak_rss_mb() -> float:

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from quantlab.model import TIMEFRAMES, ConfigurationError, NotFound
 from quantlab.paper import Assumptions
-from quantlab.risk import BotLimits
+from quantlab.risk import BotLimits, FleetLimits
 from quantlab.strategies import Strategy, make_strategy
 
-_FLEET_FIELDS = ("name", "capital_usdt", "risk")
+_FLEET_FIELDS = ("name", "capital_usdt", "risk", "limits")
 _PAPER_FIELDS = tuple(Assumptions.__dataclass_fields__)
 _BOT_FIELDS = (
     "name",
@@ -32,7 +32,7 @@ _BOT_FIELDS = (
     "rebalance_pct",
     "risk",
 )
-_RISK_FIELDS = ("max_position_usdt", "max_daily_loss_pct", "max_drawdown_pct", "max_orders_per_minute")
+_Limits = TypeVar("_Limits", BotLimits, FleetLimits)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SYMBOL = re.compile(r"[A-Z0-9]{5,20}")
 
@@ -66,6 +66,8 @@ class FleetSpec:
     text: str
     #: What its fills are computed with, on paper.
     paper: Assumptions = field(default_factory=Assumptions)
+    #: What all bots together may do.
+    limits: FleetLimits = field(default_factory=FleetLimits)
 
     @property
     def sha256(self) -> str:
@@ -110,7 +112,8 @@ class _Reader:
         if not isinstance(head, dict):
             self._fail(None, "fleet", "must be a table: [fleet]")
         self._known(head, _FLEET_FIELDS, None, "field of [fleet]")
-        risk = self._risk(head.get("risk", {}), BotLimits(), None)
+        risk = self._limits(head.get("risk", {}), BotLimits(), None, "risk")
+        limits = self._limits(head.get("limits", {}), FleetLimits(), None, "limits")
         rows = document.get("bot")
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
             self._fail(None, "bot", "has no [[bot]] row: a fleet needs at least one")
@@ -122,7 +125,9 @@ class _Reader:
                 self._fail(number, "name", f'"{bot.name}" is already bot {seen[bot.name]}: names must differ')
             seen[bot.name] = number
         paper = self._paper(document.get("paper", {}))
-        return FleetSpec(name=str(head.get("name", self.path.stem)), bots=bots, text=self.text, paper=paper)
+        return FleetSpec(
+            name=str(head.get("name", self.path.stem)), bots=bots, text=self.text, paper=paper, limits=limits
+        )
 
     def _bot(self, number: int, row: dict[str, Any], capital: Decimal, risk: BotLimits) -> BotSpec:
         self._known(row, _BOT_FIELDS, number, "field of a bot")
@@ -151,7 +156,7 @@ class _Reader:
             stop_loss_pct=self._percent(row, "stop_loss_pct", number, below=100),
             take_profit_pct=self._percent(row, "take_profit_pct", number, below=10_000),
             rebalance_pct=self._percent(row, "rebalance_pct", number, below=100),
-            risk=self._risk(row.get("risk", {}), risk, number),
+            risk=self._limits(row.get("risk", {}), risk, number, "risk"),
             base=self.path.parent,
         )
         try:
@@ -183,19 +188,20 @@ class _Reader:
         except ConfigurationError as error:
             self._fail(None, "[paper]", str(error))
 
-    def _risk(self, table: Any, default: BotLimits, number: int | None) -> BotLimits:
+    def _limits(self, table: Any, default: _Limits, number: int | None, what: str) -> _Limits:
+        valid = tuple(default.__dataclass_fields__)
         if not isinstance(table, dict):
-            self._fail(number, "risk", "must be a table such as { max_drawdown_pct = 20 }")
-        self._known(table, _RISK_FIELDS, number, "risk limit")
+            self._fail(number, what, "must be a table such as { max_drawdown_pct = 20 }")
+        self._known(table, valid, number, "limit of a bot" if what == "risk" else "limit of the fleet")
         values: dict[str, Any] = {}
         for name, value in table.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
                 self._fail(number, name, f"must be a number above zero, not {value!r}")
-            values[name] = Decimal(str(value)) if name == "max_position_usdt" else value
+            values[name] = Decimal(str(value)) if name.endswith("_usdt") else value
         try:
             return replace(default, **values)
         except ConfigurationError as error:
-            self._fail(number, "risk", str(error))
+            self._fail(number, what, str(error))
 
     def _money(self, value: Any, number: int | None, name: str) -> Decimal:
         if isinstance(value, Decimal):

@@ -72,6 +72,7 @@ def status(
 ) -> dict[str, Any]:
     """The run as it stands now: what the control socket answers and the panel shows."""
     streaming = timing["stream_seconds"]
+    desk = engine.desk
     progress = None
     if engine.until_ms is not None:
         progress = min(1.0, (engine.now_ms - engine.start_ms) / (engine.until_ms - engine.start_ms))
@@ -85,7 +86,9 @@ def status(
         "events": engine.events,
         "events_per_second": round(timing["events"] / streaming) if streaming else 0,
         "requests": dict(requests),
-        "bots": [bot.status() | {"flat": engine.desk.is_flat(bot)} for bot in engine.bots],
+        "fleet_state": {"state": str(desk.guard.gate.state), "cause": desk.guard.gate.cause},
+        "halted_symbols": dict(desk.guard.volatility.halted),
+        "bots": [bot.status(desk.guard.state_of(bot)) | {"flat": desk.is_flat(bot)} for bot in engine.bots],
     }
 
 

@@ -25,6 +25,8 @@ _PERIOD_S = 0.5
 #: Curves come from the ledger; reading them never takes more than a tenth of the time.
 _CURVE_PERIOD_S = 2.0
 _CURVE_POINTS = 240
+_DONE = {"pause": "Paused.", "resume": "Trading again.", "reduce": "Only sales pass.", "stop": "Stopping."}
+_FITTING = {"running": ("pause", "reduce"), "reducing": ("pause", "resume"), "paused": ("resume",)}
 _ENGINE_ENDED = ("finished", "stopped", "killed", "failed")
 
 
@@ -39,6 +41,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             "start": _button("Start", "play", "start a new run of the same fleet"),
             "pause": _button("Pause", "pause", "no new orders until resumed; resting ones stay"),
             "resume": _button("Resume", "forward", "trade again"),
+            "reduce": _button("Reduce", "level-down", "only sales pass until resumed; open buys are cancelled"),
             "stop": _button("Stop", "stop", "end the run: resting orders are cancelled, positions stay"),
             "kill": _button("Kill", "bolt", "cancel all orders, sell everything, halt", "danger"),
         }
@@ -104,7 +107,11 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             self._say(f"Started {self.run.id}.")
         else:
             getattr(self.run, command)()
-            self._say({"pause": "Paused.", "resume": "Trading again.", "stop": "Stopping."}[command])
+            self._say(
+                {"pause": "Paused.", "resume": "Trading again.", "reduce": "Only sales pass.", "stop": "Stopping."}[
+                    command
+                ]
+            )
 
     def _refresh(self) -> None:
         if self._final == self.run.id:
@@ -127,7 +134,9 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             self._head.value = view.header(self.run.id, live, state, self._label, bots)
             self._body.value = view.body(bots, self._curves)
             self._requests.value = view.requests(requests)
-        fitting = {"running": ("pause",), "paused": ("resume",)}.get(state, ())
+        fitting = {"running": ("pause", "reduce"), "reducing": ("pause", "resume"), "paused": ("resume",)}.get(
+            state, ()
+        )
         self._allow((*fitting, "stop", "kill") if live is not None else () if going else ("start",))
 
     def _allow(self, names: Collection[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from quantlab.report.door_alerts import door_alerts
+from quantlab.report.alerts import alerts
 from quantlab.report.table import figure_text
 
 _BLUE, _RED, _GREY, _AMBER = "#0072B2", "#D55E00", "#6e7781", "#E69F00"
@@ -53,8 +53,7 @@ def header(
     ]
     if status["progress"] is not None:
         facts.append(_progress(status["progress"]))
-    keys = [f"Key: {line}" for line in (status.get("keys") or {}).get("alerts", ())]
-    return _framed(banner, state, facts) + "".join(message(line, error=True) for line in [*door_alerts(status), *keys])
+    return _framed(banner, state, facts) + "".join(message(line, error=True) for line in alerts(status))
 
 
 def _result(bots: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -143,7 +143,12 @@ class Run:
         return self._send("pause")
 
     def resume(self) -> Run:
+        """Bots act again, each at its next close; what `reduce` held back may buy again. A killed bot stays halted."""
         return self._send("resume")
+
+    def reduce(self, bot: str | None = None) -> Run:
+        """Only sales pass until `resume`: of every bot, or of the one named. Open buys are cancelled."""
+        return self._send("reduce", **({"bot": bot} if bot else {}))
 
     def stop(self) -> Run:
         """End the run gracefully: resting orders are cancelled, positions stay, the report is made."""

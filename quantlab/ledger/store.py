@@ -217,14 +217,12 @@ class Ledger:
         return {"sent": sent, "refused": refused, "weight": weight, "sent_not_get": not_get}
 
     def equity_peaks(self, run_id: str) -> dict[int, float]:
-        """The highest equity of each bot so far."""
-        return dict(
-            self._rows("SELECT bot, MAX(equity) FROM equity WHERE run_id=? AND bot >= 0 GROUP BY bot", (run_id,))
-        )
+        """The highest equity of each bot so far, and of the fleet (-1)."""
+        return dict(self._rows("SELECT bot, MAX(equity) FROM equity WHERE run_id=? GROUP BY bot", (run_id,)))
 
     def equity_at(self, run_id: str, time_ms: int) -> dict[int, float]:
-        """The last equity of each bot at or before `time_ms` (engine time)."""
-        sql = "SELECT bot, equity, MAX(time_ms) FROM equity WHERE run_id=? AND bot >= 0 AND time_ms <= ? GROUP BY bot"
+        """The last equity of each bot, and of the fleet (-1), at or before `time_ms` (engine time)."""
+        sql = "SELECT bot, equity, MAX(time_ms) FROM equity WHERE run_id=? AND time_ms <= ? GROUP BY bot"
         return {bot: equity for bot, equity, _ in self._rows(sql, (run_id, time_ms))}
 
     def last_marks(self, run_id: str) -> dict[str, tuple[float, float]]:

@@ -137,14 +137,15 @@ class RunData:
 
     @cached_property
     def notable_events(self) -> pl.DataFrame:
-        """The events in engine time, readable: time_ms, kind (a bot's new state is one of its own), name (of the bot),
+        """The events in engine time, readable: time_ms, kind (a new state is one of its own), name (of the bot),
         words."""
         names = dict(self.bots.select("bot", "name").iter_rows())
         rows = []
         for time_ms, kind, bot, text in self.events.select("time_ms", "kind", "bot", "detail").iter_rows():
             detail = json.loads(text)
-            if kind == "bot state":
-                kind, detail = f"bot {detail['to']}", {"": detail["cause"]}
+            if kind.endswith(" state"):
+                whose = detail.get("symbol", kind.removesuffix(" state"))
+                kind, detail = f"{whose} {detail['to']}", {"": detail["cause"]}
             words = ", ".join(f"{name} {value}".strip() for name, value in detail.items())
             rows.append((time_ms, kind, names.get(bot, ""), words))
         schema = {"time_ms": pl.Int64, "kind": pl.String, "name": pl.String, "words": pl.String}

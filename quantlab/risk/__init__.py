@@ -1,8 +1,23 @@
-"""From target exposure to orders, and which orders may go: sizing, stops, limits, kill states."""
+"""From target exposure to orders, and which orders may go: sizing, stops, limits, states."""
 
-from quantlab.risk.limits import BotLimits, RiskGate, Verdict
+from quantlab.risk.gates import FleetGate, RiskGate, Verdict
+from quantlab.risk.limits import BotLimits, FleetLimits
+from quantlab.risk.losses import LossGuard
 from quantlab.risk.sizing import order_for_target
-from quantlab.risk.states import BotState
+from quantlab.risk.states import TradingState
 from quantlab.risk.stops import protective_orders
+from quantlab.risk.volatility import Change, VolatilityHalts
 
-__all__ = ["BotLimits", "BotState", "RiskGate", "Verdict", "order_for_target", "protective_orders"]
+__all__ = [
+    "BotLimits",
+    "Change",
+    "FleetGate",
+    "FleetLimits",
+    "LossGuard",
+    "RiskGate",
+    "TradingState",
+    "Verdict",
+    "VolatilityHalts",
+    "order_for_target",
+    "protective_orders",
+]

@@ -1,11 +1,11 @@
-"""Whether a bot may trade."""
+"""Whether a bot, a symbol or the fleet may trade."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 
-class BotState(StrEnum):
+class TradingState(StrEnum):
     """ACTIVE: every order that the limits allow. REDUCING: the strategy goes on, but only sales pass. HALTED:
     the strategy is not followed any more; only the sales that flatten the position pass.
 

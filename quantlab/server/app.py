@@ -69,8 +69,9 @@ def make_app(settings: Settings, preflight: dict[str, Any] | None = None) -> Fas
         return send(settings.home, "status")
 
     @app.post("/v1/fleet/{command}")
-    def command(command: Literal["pause", "resume", "stop", "kill"]) -> dict[str, Any]:
-        """Give the running fleet a command; answers with its state. "kill" cancels, flattens and halts."""
+    def command(command: Literal["pause", "resume", "reduce", "stop", "kill"]) -> dict[str, Any]:
+        """Give the running fleet a command; answers with its state. "reduce" lets only sales pass; "kill" cancels,
+        flattens and halts."""
         answer = send(settings.home, command)
         return {"run_id": answer["run_id"], "state": answer["state"]}
 

@@ -21,6 +21,7 @@ from tests.faults.kills import Killed, rows, run_and_kill
 from tests.fleet.conftest import FLEET, TOGGLE
 
 SPEED = 60.0
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture
@@ -35,22 +36,30 @@ def quiet(tmp_path: Path, fleet: Path, minutes: float) -> Killed:
         return run_and_kill(tmp_path / "quiet", venue.url, fleet, minutes=minutes, kills=0)
 
 
-@pytest.mark.campaign
-@pytest.mark.timeout(1_800)
-@pytest.mark.parametrize(("minutes", "kills"), [(10, 6), (118, 200)])
-def test_a_killed_run_trades_as_one_that_was_not(tmp_path: Path, fleet: Path, minutes: float, kills: int) -> None:
+CAMPAIGN = [pytest.mark.campaign, pytest.mark.timeout(1_800)]
+
+
+@pytest.mark.parametrize(
+    ("bots", "minutes", "kills", "after_s"),
+    [
+        (45, 20, 10, (1.0, 4.0)),
+        pytest.param(3, 118, 200, (0.3, 3.0), marks=CAMPAIGN),
+        pytest.param(45, 118, 200, (1.0, 5.0), marks=CAMPAIGN),
+    ],
+)
+def test_a_killed_run_is_in_every_row_one_that_was_not(
+    tmp_path: Path, fleet: Path, bots: int, minutes: float, kills: int, after_s: tuple[float, float]
+) -> None:
+    fleet = fleet if bots == 3 else NOTEBOOKS / "fleet.toml"
     undisturbed = quiet(tmp_path, fleet, minutes)
     with VenueChild(hours=2, speed=SPEED, seed=3) as venue:
-        killed = run_and_kill(tmp_path / "killed", venue.url, fleet, minutes=minutes, kills=kills)
+        killed = run_and_kill(tmp_path / "killed", venue.url, fleet, minutes=minutes, kills=kills, after_s=after_s)
     expected, found = rows(undisturbed.home), rows(killed.home)
     assert found.pop("not_taken_up") == expected.pop("not_taken_up") == []
     assert found.pop("resumed") > expected.pop("resumed") == 0
-    for kind in ("fills", "orders", "events"):
-        assert found[kind] == expected[kind]
-    # Not all of them: in 200 kills 3 of 388 differed, in the touch and the place in the queue; why is not shown yet.
-    same = sum(mine == theirs for mine, theirs in zip(found["receipts"], expected["receipts"], strict=True))
-    assert same > 0.97 * len(found["receipts"])
-    assert len(found["fills"]) > 2 * minutes
+    for kind in expected:
+        assert found[kind] == expected[kind], kind
+    assert len(found["fills"]) > minutes / 3
     assert len(set(killed.reached_ms)) > 2
     assert killed.summary["fills_sha256"] == undisturbed.summary["fills_sha256"]
 
@@ -68,10 +77,7 @@ def test_the_comparison_sees_a_run_that_lost_its_log(tmp_path: Path, fleet: Path
     assert rows(forgetful.home)["orders"] != rows(undisturbed.home)["orders"]
 
 
-@pytest.mark.parametrize(
-    ("minutes", "kills", "speed"),
-    [(20, 6, 15.0), pytest.param(115, 200, 10.0, marks=[pytest.mark.campaign, pytest.mark.timeout(1_800)])],
-)
+@pytest.mark.parametrize(("minutes", "kills", "speed"), [(20, 10, 24.0), pytest.param(115, 200, 10.0, marks=CAMPAIGN)])
 def test_while_the_market_goes_on_nothing_is_lost_and_nothing_counted_twice(
     tmp_path: Path, fleet: Path, minutes: float, kills: int, speed: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

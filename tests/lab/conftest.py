@@ -64,7 +64,9 @@ class StandInEngine:
             raise RuntimeError("an engine with a bug")
         if command != "status":
             self.told.append((command, arguments))
-            self.state = {"pause": "paused", "resume": "running", "stop": "stopping"}.get(command, self.state)
+            self.state = {"pause": "paused", "resume": "running", "reduce": "reducing", "stop": "stopping"}.get(
+                command, self.state
+            )
         bot = {
             "bot": 0, "name": "a<b>", "strategy": "ema_cross", "symbol": "BTCUSDT", "timeframe": "1m",
             "state": "TRADING", "position": 0.5, "equity": self.equity, "pnl": self.equity - 1_000,

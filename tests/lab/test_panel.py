@@ -78,6 +78,10 @@ def test_buttons_only_enqueue_and_reach_the_engine(panel: Panel, engine: Any) ->
     assert panel._buttons["pause"].disabled
     panel._buttons["resume"].click()
     until(lambda: engine.told[-1][0] == "resume")
+    until(lambda: not panel._buttons["reduce"].disabled)
+    panel._buttons["reduce"].click()
+    until(lambda: "Only sales pass." in panel._words.value)
+    assert engine.told[-1] == ("reduce", {})
     panel._buttons["stop"].click()
     until(lambda: "Stopping." in panel._words.value)
     assert engine.told[-1] == ("stop", {})

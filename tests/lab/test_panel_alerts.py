@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quantlab.lab.panel_view import header
+from quantlab.report.alerts import alerts
 
 
 def test_alerts_stand_under_the_facts() -> None:
@@ -21,3 +22,12 @@ def test_alerts_stand_under_the_facts() -> None:
     assert "qlp-error" in shown and "Key: key &quot;A&quot; is locked: &lt;b&gt;-2015&lt;/b&gt;" in shown
     for keys in (None, {"alerts": []}):  # the control
         assert "qlp-error" not in header("run", status | {"keys": keys}, "running", "mainnet", ())
+
+
+def test_a_fleet_that_may_not_buy_says_why() -> None:
+    status: dict[str, Any] = {
+        "fleet_state": {"state": "HALTED", "cause": "kill switch"},
+        "halted_symbols": {"BTCUSDT": "BTCUSDT moved by 7.10 % within 5 minutes: no buys"},
+    }
+    assert alerts(status) == ["Fleet HALTED: kill switch", "No buys: BTCUSDT moved by 7.10 % within 5 minutes: no buys"]
+    assert alerts({"fleet_state": {"state": "ACTIVE", "cause": "resumed"}, "halted_symbols": {}}) == []

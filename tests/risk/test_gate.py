@@ -8,7 +8,7 @@ import pytest
 
 from quantlab.model import ConfigurationError, Side
 from quantlab.model.timeframe import DAY_MS
-from quantlab.risk import BotLimits, BotState, RiskGate
+from quantlab.risk import BotLimits, RiskGate, TradingState
 
 NOON = 20_000 * DAY_MS + DAY_MS // 2
 
@@ -17,19 +17,28 @@ def make_gate(**limits):
     return RiskGate(BotLimits(**limits), Decimal(1000))
 
 
-def allow(gate, order, *, time_ms=NOON, position="0", equity="1000", price="100", **options):
-    return gate.allow(
-        order, time_ms, position_value=Decimal(position), equity=Decimal(equity), price=Decimal(price), **options
-    )
+def allow(gate, order, *, time_ms=NOON, position="0", equity="1000", price="100"):
+    """Judge the order, and count it when it may go."""
+    verdict = gate.judge(order, time_ms, position_value=Decimal(position), equity=Decimal(equity), price=Decimal(price))
+    if verdict.ok:
+        gate.count(time_ms)
+    return verdict
 
 
-def test_position_limit_counts_what_is_held_what_rests_and_the_order(make_order):
+def test_position_limit_counts_what_is_held_and_the_order(make_order):
     gate = make_gate(max_position_usdt=Decimal(500))
     buy = make_order(Side.BUY, "2")
     assert allow(gate, buy, position="300").ok
     refused = allow(gate, buy, position="300.01")
-    assert refused == (False, "the position would be worth 500.01 USDT, the limit of this bot is 500")
-    assert not allow(gate, buy, position="200", open_buys_value=Decimal(101)).ok
+    words = "the position would be worth 500.01 USDT, the limit of this bot is 500"
+    assert refused == (False, "max_position_usdt", words)
+    assert allow(gate, make_order(Side.SELL, "9"), position="900").ok, "a sale always reduces"
+
+
+def test_one_order_has_a_largest_notional(make_order):
+    gate = make_gate(max_order_notional_usdt=Decimal(200))
+    assert allow(gate, make_order(Side.BUY, "2")).ok
+    assert allow(gate, make_order(Side.BUY, "2.01")).limit == "max_order_notional_usdt"
     assert allow(gate, make_order(Side.SELL, "9"), position="900").ok, "a sale always reduces"
 
 
@@ -57,32 +66,32 @@ def test_refused_orders_do_not_use_up_the_rate(make_order):
 def test_daily_loss_halts_until_the_next_utc_day(make_order):
     gate = make_gate(max_daily_loss_pct=5)
     assert gate.mark(Decimal("950.01"), NOON) is None
-    assert gate.mark(Decimal("950.00"), NOON + 1) is BotState.HALTED
+    assert gate.mark(Decimal("950.00"), NOON + 1) is TradingState.HALTED
     assert gate.cause == "loss of 5.00 % today reached the limit of 5 %"
     assert not allow(gate, make_order(Side.BUY)).ok
     assert gate.mark(Decimal(940), NOON + DAY_MS // 2 - 1) is None
-    assert gate.mark(Decimal(940), NOON + DAY_MS // 2) is BotState.ACTIVE
+    assert gate.mark(Decimal(940), NOON + DAY_MS // 2) is TradingState.ACTIVE
     assert allow(gate, make_order(Side.BUY)).ok
     assert gate.mark(Decimal(894), NOON + DAY_MS) is None, "the new day begins at 940"
-    assert gate.mark(Decimal(893), NOON + DAY_MS) is BotState.HALTED
+    assert gate.mark(Decimal(893), NOON + DAY_MS) is TradingState.HALTED
 
 
 def test_drawdown_halts_for_the_run(make_order):
     gate = make_gate(max_drawdown_pct=20)
     assert gate.mark(Decimal(1500), NOON) is None
     assert gate.mark(Decimal(1201), NOON + 1) is None
-    assert gate.mark(Decimal(1200), NOON + 2) is BotState.HALTED
+    assert gate.mark(Decimal(1200), NOON + 2) is TradingState.HALTED
     assert gate.mark(Decimal(1600), NOON + DAY_MS) is None
-    assert gate.state is BotState.HALTED
+    assert gate.state is TradingState.HALTED
     assert "drawdown of 20.00 %" in allow(gate, make_order(Side.BUY)).reason
 
 
 def test_a_drawdown_outlasts_a_daily_loss():
     gate = make_gate(max_daily_loss_pct=5, max_drawdown_pct=20)
-    assert gate.mark(Decimal(900), NOON) is BotState.HALTED
+    assert gate.mark(Decimal(900), NOON) is TradingState.HALTED
     gate.mark(Decimal(790), NOON + 1)
     assert gate.mark(Decimal(790), NOON + DAY_MS) is None
-    assert gate.state is BotState.HALTED
+    assert gate.state is TradingState.HALTED
 
 
 def test_a_daily_loss_that_is_a_drawdown_too_the_next_day_stays_halted():
@@ -97,7 +106,7 @@ def test_the_kill_switch_holds_whatever_the_day(make_order):
     gate.halt("kill switch")
     gate.mark(Decimal(900), NOON)
     assert gate.mark(Decimal(1000), NOON + DAY_MS) is None
-    assert (gate.state, gate.cause) == (BotState.HALTED, "kill switch")
+    assert (gate.state, gate.cause) == (TradingState.HALTED, "kill switch")
     assert allow(gate, make_order(Side.BUY)).reason == "halted, only sales pass: kill switch"
 
 
@@ -116,18 +125,25 @@ def test_reducing_does_not_wake_a_halted_bot():
     gate = make_gate()
     gate.halt("kill switch")
     gate.reduce("symbol halts")
-    assert (gate.state, gate.cause) == (BotState.HALTED, "kill switch")
+    assert (gate.state, gate.cause) == (TradingState.HALTED, "kill switch")
 
 
 def test_a_restart_remembers_peak_and_day():
     gate = make_gate(max_daily_loss_pct=5, max_drawdown_pct=20)
     gate.restore(peak_equity=Decimal(1300), day_equity=Decimal(1100), time_ms=NOON)
     assert gate.mark(Decimal(1046), NOON + 1) is None
-    assert gate.mark(Decimal(1045), NOON + 2) is BotState.HALTED
+    assert gate.mark(Decimal(1045), NOON + 2) is TradingState.HALTED
     again = make_gate(max_drawdown_pct=20)
     again.restore(peak_equity=Decimal(1300))
-    assert again.mark(Decimal(1040), NOON) is BotState.HALTED
+    assert again.mark(Decimal(1040), NOON) is TradingState.HALTED
     assert make_gate(max_drawdown_pct=20).mark(Decimal(1040), NOON) is None
+
+
+def test_a_day_that_began_meanwhile_begins_with_the_equity_before_it():
+    gate = make_gate(max_daily_loss_pct=5)
+    gate.restore(peak_equity=Decimal(1300), last_equity=Decimal(1200), day_equity=Decimal(1000), time_ms=NOON)
+    assert gate.mark(Decimal(1141), NOON + DAY_MS) is None
+    assert gate.mark(Decimal(1140), NOON + DAY_MS) is TradingState.HALTED
 
 
 @pytest.mark.parametrize(

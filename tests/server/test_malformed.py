@@ -17,7 +17,9 @@ async def test_a_wrong_value_is_refused_without_repeating_it(tmp_path: Path) -> 
     app = make_app(load_settings(tmp_path, environ={}))
     ours = await post(app, f"/v1/fleet/{SENT}")
     assert ours.status_code == 422 and SENT not in ours.text
-    assert ours.json()["detail"] == [{"loc": ["path"], "msg": "Input should be 'pause', 'resume', 'stop' or 'kill'"}]
+    assert ours.json()["detail"] == [
+        {"loc": ["path"], "msg": "Input should be 'pause', 'resume', 'reduce', 'stop' or 'kill'"}
+    ]
     plain = FastAPI()
     plain.router.routes.extend(app.router.routes)
     assert SENT in (await post(plain, f"/v1/fleet/{SENT}")).text, "control: FastAPI's own answer repeats it"
