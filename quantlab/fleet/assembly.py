@@ -11,7 +11,7 @@ from quantlab.fleet.spec import FleetSpec
 from quantlab.market import Book
 from quantlab.model import Broker, CandleSource, Instrument, Journal, OrderReport
 from quantlab.model.timeframe import MINUTE_MS
-from quantlab.paper import Account, PaperBroker
+from quantlab.paper import Account, BeyondDepth, PaperBroker
 from quantlab.risk import RiskGate
 
 #: Makes the broker of a live run, of (books, journal, accounts, input log, who hears reports).
@@ -47,6 +47,8 @@ def make_engine(
             latency=fleet.paper.latency(),
             seed=seed,
             shared_liquidity=fleet.paper.shared_liquidity,
+            queue=fleet.paper.queue,
+            reaches_beyond=fleet.paper.beyond_depth is BeyondDepth.IMPACT,
             on_report=on_report,
         )
 

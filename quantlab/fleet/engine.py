@@ -186,7 +186,11 @@ class Engine:
         kind, _, rest = name.partition(":")
         try:
             if kind == "depth":
-                if self.books[rest].snapshot(decode_depth(payload, self.instruments[rest])):
+                book = self.books[rest]
+                shown_id = book.depth_id
+                if book.snapshot(decode_depth(payload, self.instruments[rest])):
+                    if book.depth_id != shown_id:
+                        self.broker.look_anew(rest)
                     self._note_sync(rest)
                 else:
                     self._hold_off(rest, RETRY_MS)

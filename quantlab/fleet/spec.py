@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -174,19 +175,26 @@ class _Reader:
         self._known(table, _PAPER_FIELDS, None, "field of [paper]")
         values: dict[str, Any] = {}
         for name, value in table.items():
-            usual = getattr(Assumptions, name)
-            if isinstance(usual, bool) is not isinstance(value, bool):
-                self._fail(
-                    None, name, f"must be {'true or false' if isinstance(usual, bool) else 'a number'}, not {value!r}"
-                )
-            kinds = bool if isinstance(usual, bool) else int if isinstance(usual, int) else (int, float)
-            if not isinstance(value, kinds):
-                self._fail(None, name, f"must be a {'whole ' if kinds is int else ''}number, not {value!r}")
-            values[name] = Decimal(str(value)) if isinstance(usual, Decimal) else value
+            values[name] = self._assumed(name, value, getattr(Assumptions, name))
         try:
             return Assumptions(**values)
         except ConfigurationError as error:
             self._fail(None, "[paper]", str(error))
+
+    def _assumed(self, name: str, value: Any, usual: Any) -> Any:
+        """A value of [paper], of the kind that `usual` is."""
+        kind = type(usual)
+        if issubclass(kind, StrEnum):
+            valid = [str(each) for each in kind]
+            if value not in valid:
+                self._fail(None, name, f"must be one of {', '.join(valid)}, not {value!r}")
+            return kind(value)
+        if (kind is bool) is not isinstance(value, bool):
+            self._fail(None, name, f"must be {'true or false' if kind is bool else 'a number'}, not {value!r}")
+        kinds = kind if kind in (bool, int) else (int, float)
+        if not isinstance(value, kinds):
+            self._fail(None, name, f"must be a {'whole ' if kind is int else ''}number, not {value!r}")
+        return Decimal(str(value)) if kind is Decimal else value
 
     def _limits(self, table: Any, default: _Limits, number: int | None, what: str) -> _Limits:
         valid = tuple(default.__dataclass_fields__)

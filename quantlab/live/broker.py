@@ -276,6 +276,9 @@ class LiveBroker:
     def on_book(self, symbol: str) -> None:
         """The exchange matches by its own book."""
 
+    def look_anew(self, symbol: str) -> None:
+        """The exchange's own book has no gap."""
+
     def lose_track(self, symbol: str, why: str) -> None:
         """Never called: the exchange itself says what became of its orders."""
 

@@ -180,6 +180,16 @@ class Book:
             return self._asks.top(levels)
         return self._asks.top_behind(quote.ask_ticks, quote.ask_lots, levels)
 
+    def bid_lots(self, ticks: int) -> int | None:
+        """Lots displayed at a bid of `ticks`; None beyond the levels that are known."""
+        quote = self._quote
+        return self._bids.at(ticks) if quote is None else self._bids.at_behind(quote.bid_ticks, quote.bid_lots, ticks)
+
+    def ask_lots(self, ticks: int) -> int | None:
+        """Lots displayed at an ask of `ticks`; None beyond the levels that are known."""
+        quote = self._quote
+        return self._asks.at(ticks) if quote is None else self._asks.at_behind(quote.ask_ticks, quote.ask_lots, ticks)
+
     # --- within ----------------------------------------------------------------------------------------------------
 
     def _keep(self) -> bool:
@@ -244,6 +254,19 @@ class _Levels:
                 known[key] = lots
             elif known.pop(key, 0):
                 del keys[bisect_left(keys, key)]
+
+    def at(self, ticks: int) -> int | None:
+        """None beyond the worst level that is known."""
+        key = self._sign * ticks
+        if key in self._lots:
+            return self._lots[key]
+        return None if self._keys and key < self._keys[0] else 0
+
+    def at_behind(self, best: int, lots: int, ticks: int) -> int | None:
+        """The same where (best, lots) is laid over the top. No best at all: the side is empty."""
+        if ticks == best:
+            return lots
+        return 0 if not best or self._sign * ticks > self._sign * best else self.at(ticks)
 
     def best(self) -> tuple[int, int] | None:
         if not self._keys:

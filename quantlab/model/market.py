@@ -94,6 +94,11 @@ class BookView(Protocol):
         ...
 
     @property
+    def depth_id(self) -> int:
+        """Update id of the newest depth event in it: quotes move the top between two of them."""
+        ...
+
+    @property
     def in_sync(self) -> bool:
         """False while the book has a gap or waits for its snapshot: do not trade on it."""
         ...
@@ -105,3 +110,11 @@ class BookView(Protocol):
     def bids(self, levels: int = 20) -> list[tuple[int, int]]: ...
 
     def asks(self, levels: int = 20) -> list[tuple[int, int]]: ...
+
+    def bid_lots(self, ticks: int) -> int | None:
+        """Lots displayed at a bid of `ticks`; None beyond the levels that are known."""
+        ...
+
+    def ask_lots(self, ticks: int) -> int | None:
+        """Lots displayed at an ask of `ticks`; None beyond the levels that are known."""
+        ...

@@ -143,6 +143,10 @@ class Broker(Protocol):
 
     def on_book(self, symbol: str) -> None: ...
 
+    def look_anew(self, symbol: str) -> None:
+        """The book of `symbol` began anew after a gap."""
+        ...
+
     def lose_track(self, symbol: str, why: str) -> None:
         """It is not known what became of the orders that wait at `symbol`'s prices: take them back."""
         ...

@@ -7,11 +7,12 @@ from quantlab.paper.accounting import (
     check_bot_identity,
 )
 from quantlab.paper.accounts import Account
-from quantlab.paper.assumptions import Assumptions
+from quantlab.paper.assumptions import Assumptions, BeyondDepth
 from quantlab.paper.broker import PaperBroker
 from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.filters import WOULD_TRIGGER
 from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel
+from quantlab.paper.queues import QueueModel
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.replay import Replayed, difference, replay
 from quantlab.paper.schedule import NEVER_MS
@@ -22,11 +23,13 @@ __all__ = [
     "Account",
     "AccountsVerdict",
     "Assumptions",
+    "BeyondDepth",
     "DrawnLatency",
     "FeeModel",
     "FixedLatency",
     "LatencyModel",
     "PaperBroker",
+    "QueueModel",
     "Replayed",
     "StandardFees",
     "as_unknown",

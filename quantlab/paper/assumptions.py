@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from quantlab.model import ConfigurationError
 from quantlab.paper.fees import StandardFees
 from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel
+from quantlab.paper.queues import QueueModel
 
 #: What is left of a commission that is paid in BNB (Binance fee schedule, spot, checked 2026-11-23).
 _BNB_SHARE = Decimal("0.75")
+
+
+class BeyondDepth(StrEnum):
+    """The rest of a market order expires, or meets a book that goes on as dense as it is displayed, at most as deep
+    again (its impact)."""
+
+    EXPIRE = "expire"
+    IMPACT = "impact"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +29,10 @@ class Assumptions:
 
     `*_fee_pct` in percent of the notional. `bnb_discount`: a quarter less; the fee is still taken in the asset
     received, since a bot holds no BNB. Latency in ms, log-normal about these medians with `latency_sigma`; 0 makes it
-    fixed. `shared_liquidity`: what one bot took from the book is gone for the others until the market shows it anew.
-    `recover_minutes`: the longest gap over which an order keeps its place in a queue; 0: only where
-    nothing was traded meanwhile.
+    fixed. `queue`: see `queues.py`. `beyond_depth`: what becomes of a market order that takes more than is
+    displayed. `shared_liquidity`: what one bot took from the book is gone for the others until the market shows it
+    anew. `recover_minutes`: the longest gap over which an order keeps its place in a queue; 0: only where nothing was
+    traded meanwhile.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -32,6 +43,8 @@ class Assumptions:
     order_latency_ms: int = 40
     response_latency_ms: int = 20
     latency_sigma: float = 0.4
+    queue: QueueModel = QueueModel.PESSIMISTIC
+    beyond_depth: BeyondDepth = BeyondDepth.EXPIRE
     shared_liquidity: bool = True
     recover_minutes: int = 30
 
@@ -62,5 +75,7 @@ class Assumptions:
             "taker_fee": f"{fees.taker:f}",
             "fee_source": fees.source,
             "latency": self.latency().name,
+            "queue": str(self.queue),
+            "beyond_depth": str(self.beyond_depth),
             "liquidity": "shared by the fleet" if self.shared_liquidity else "each bot has the whole book",
         }

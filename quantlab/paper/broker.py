@@ -29,6 +29,7 @@ from quantlab.paper.execution import Executor
 from quantlab.paper.fees import FeeModel
 from quantlab.paper.latency import LatencyModel
 from quantlab.paper.liquidity import Liquidity
+from quantlab.paper.queues import QueueModel
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.schedule import NEVER_MS, Schedule
 from quantlab.paper.simulator import Outcome, SimulatedExchange
@@ -55,6 +56,8 @@ class PaperBroker:
         latency: LatencyModel,
         seed: int,
         shared_liquidity: bool = True,
+        queue: QueueModel = QueueModel.PESSIMISTIC,
+        reaches_beyond: bool = False,
         on_report: Callable[[OrderReport], None],
     ) -> None:
         self.accounts = {account.bot: account for account in accounts}
@@ -65,8 +68,9 @@ class PaperBroker:
             books,
             journal,
             self.accounts,
-            Executor(fees, latency.name, seed),
+            Executor(fees, latency.name, seed, queue),
             Liquidity(shared=shared_liquidity),
+            reaches_beyond=reaches_beyond,
             answer=self._answer,
             response_ms=self._response_ms,
         )
@@ -153,6 +157,10 @@ class PaperBroker:
         if symbol in self.resting:
             self._exchange.now_ms = self.now_ms
             self._exchange.on_book(symbol)
+
+    def look_anew(self, symbol: str) -> None:
+        """The book of `symbol` began anew after a gap: what it shows less than before may have been traded."""
+        self._exchange.look_anew(symbol)
 
     def lose_track(self, symbol: str, why: str) -> None:
         """Cancel the orders that wait in a queue of `symbol`. Stops and targets stay: they have no place to lose."""

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from quantlab.model import Fill, Receipt
 from quantlab.paper.fees import FeeModel, charge
+from quantlab.paper.queues import QueueModel
 from quantlab.paper.working import Working
 
 
 class Match(NamedTuple):
     """What matching decided, in ticks and lots: `lots` at `price_ticks`, against a level (or trade) at `level_ticks`.
 
-    `basis` is the receipt's: "depth" (taken from the book), "quote" (rested, the opposite best came), "trade"
-    (rested, a trade came). `queue_lots` stood before it until then. `crowding` (ticks × lots) is what it cost more
-    because the fleet had taken what stood before.
+    `basis` is the receipt's: "depth" (taken from the book), "beyond" (taken where it ends), "quote" (rested, the
+    opposite best came), "trade" (rested, a trade came). `queue_lots` stood before it until then. `crowding`
+    (ticks × lots) is what it cost more because the fleet had taken what stood before.
     """
 
     basis: str
@@ -29,7 +30,7 @@ class Match(NamedTuple):
 
     @property
     def maker(self) -> bool:
-        return self.basis != "depth"
+        return self.basis in ("quote", "trade")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Executor:
     fees: FeeModel
     latency_name: str
     seed: int
+    queue: QueueModel
 
     def execute(
         self, working: Working, match: Match, *, number: int, book_id: int, time_ms: int, response_ms: int
@@ -77,9 +79,14 @@ class Executor:
             response_ms=response_ms,
             fee_rate=rate,
             fee_source=self.fees.source,
-            model=f"{'queue by trades' if match.maker else 'depth walk'}; {self.latency_name}",
+            model=f"{self._model(match)}; {self.latency_name}",
             seed=self.seed,
             trade_id=match.trade_id,
             crowding=instrument.price(match.crowding) * instrument.step_size,
         )
         return fill, receipt
+
+    def _model(self, match: Match) -> str:
+        if match.maker:
+            return f"queue {self.queue}"
+        return "depth walk" if match.basis == "depth" else "beyond the displayed depth, as dense as it is"

@@ -1,12 +1,12 @@
 """Where an order meets the book: pure functions on whole ticks and lots.
 
 Taking. A walk consumes displayed levels, best first, up to the order's limit and never beyond the edge of
-what is displayed: behind it one would be guessing. What a MARKET or IOC order leaves over expires, as on
-Binance.
+what is displayed. What a MARKET order leaves over expires, or meets a book that goes on as it was displayed (`beyond`);
+that of an IOC order expires.
 
 Resting. An order stands behind the whole quantity displayed at its price when it arrives. Its queue advances
-by trades at its price on its own side only; cancels ahead of it are not counted (the cautious end of the
-queue models in hftbacktest, `RiskAdverseQueueModel`). It is filled at its own limit, never better:
+by trades at its price on its own side, and by cancels as the queue model says (`queues.py`). It is filled at its own
+limit, never better:
 
 - by trades at its price beyond the queue, partially as they come;
 - whole, when a trade prints beyond its price: whoever traded there had to pass this order first;
@@ -16,6 +16,7 @@ queue models in hftbacktest, `RiskAdverseQueueModel`). It is filled at its own l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from quantlab.model import BookView, Side, Trade
@@ -25,8 +26,6 @@ Level = tuple[int, int]
 
 #: How deep a walk may see, as the depth streams of the bots do.
 WALK_LEVELS = 20
-
-_KNOWN_LEVELS = 5000
 
 
 def walk(side: Side, lots: int, levels: Sequence[Level], limit_ticks: int | None = None) -> tuple[list[Level], int]:
@@ -59,26 +58,29 @@ def far_best(side: Side, book: BookView) -> Level | None:
     return book.best_ask() if side is Side.BUY else book.best_bid()
 
 
+def shown_at(side: Side, price_ticks: int, book: BookView) -> int | None:
+    """Lots displayed on the own side of an order at its price; None beyond the levels that are known."""
+    return book.bid_lots(price_ticks) if side is Side.BUY else book.ask_lots(price_ticks)
+
+
 def crosses(side: Side, price_ticks: int, book: BookView) -> bool:
     """Would an order of `side` at `price_ticks` take at once?"""
     best = far_best(side, book)
     return best is not None and not is_worse(side, best[0], price_ticks)
 
 
-def queue_at(side: Side, price_ticks: int, book: BookView) -> int | None:
-    """Lots displayed on the own side at `price_ticks`: what an order arriving there stands behind.
-
-    None when the price lies beyond the levels that the book knows: such an order is filled by a trade-through
-    only.
-    """
-    for depth in (WALK_LEVELS, _KNOWN_LEVELS):
-        levels = book.bids(depth) if side is Side.BUY else book.asks(depth)
-        for ticks, lots in levels:
-            if ticks == price_ticks:
-                return lots
-            if is_worse(side, price_ticks, ticks):
-                return 0
-    return None if levels else 0
+def beyond(side: Side, lots: int, shown: Sequence[Level]) -> Level | None:
+    """What `lots` would get behind the levels `shown`, if the book went on there as dense as it is displayed: one
+    (ticks, lots) at the mean price, rounded against the order. At most as much again as is displayed; None where two
+    levels or more are not there to tell a density."""
+    if len(shown) < 2 or lots <= 0:
+        return None
+    displayed = sum(level[1] for level in shown)
+    span = abs(shown[-1][0] - shown[0][0]) + 1
+    lots = min(lots, displayed)
+    away = max(1, math.ceil(math.ceil(lots * span / displayed) / 2))
+    ticks = shown[-1][0] + (away if side is Side.BUY else -away)
+    return (ticks, lots) if ticks > 0 else None
 
 
 def fill_by_trade(
@@ -88,10 +90,15 @@ def fill_by_trade(
     if trade.price_ticks != price_ticks:
         through = is_worse(side, price_ticks, trade.price_ticks)
         return (lots, 0) if through else (0, queue_lots)
-    if queue_lots is None or trade.buyer_is_maker is not (side is Side.BUY):
+    if queue_lots is None or not is_at_price(side, price_ticks, trade):
         return 0, queue_lots
     beyond = trade.quantity_lots - queue_lots
     return (min(lots, beyond), 0) if beyond > 0 else (0, -beyond)
+
+
+def is_at_price(side: Side, price_ticks: int, trade: Trade) -> bool:
+    """Did `trade` take from the queue in which an order of `side` rests at `price_ticks`?"""
+    return trade.price_ticks == price_ticks and trade.buyer_is_maker is (side is Side.BUY)
 
 
 def fill_by_cross(

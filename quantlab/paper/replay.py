@@ -23,7 +23,7 @@ class Replayed(NamedTuple):
 def replay(receipt: Receipt, order: Order, instrument: Instrument) -> Replayed:
     """Recompute price, quantity and fee of the fill that `receipt` explains.
 
-    A taker ("depth") trades at the level it consumed, a maker ("trade", "quote") at its own limit, whatever
+    A taker ("depth", "beyond") trades at the level it consumed, a maker ("trade", "quote") at its own limit, whatever
     price reached it. Raises QuantlabError when the receipt cannot explain a fill of `order`: no or several
     levels, a price off the grid or beyond the limit, a maker without a price, a market that never reached it.
     """
@@ -34,7 +34,7 @@ def replay(receipt: Receipt, order: Order, instrument: Instrument) -> Replayed:
     ((level, quantity),) = receipt.levels
     sign = 1 if order.side is Side.BUY else -1
     maker = receipt.basis in ("trade", "quote")
-    if not maker and receipt.basis != "depth":
+    if not maker and receipt.basis not in ("depth", "beyond"):
         raise _unexplained(receipt, f'its basis "{receipt.basis}" is unknown')
     if maker and order.price is None:
         raise _unexplained(receipt, "an order without a limit cannot rest")

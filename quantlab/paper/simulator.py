@@ -25,6 +25,7 @@ from quantlab.paper.accounts import Account
 from quantlab.paper.execution import Executor, Match
 from quantlab.paper.filters import Rejection
 from quantlab.paper.liquidity import Liquidity, crowding
+from quantlab.paper.queues import advance, join
 from quantlab.paper.working import CONDITIONAL, Working, reservations, touch
 
 
@@ -54,6 +55,7 @@ class SimulatedExchange:
         executor: Executor,
         liquidity: Liquidity,
         *,
+        reaches_beyond: bool,
         answer: Callable[[Working, Outcome], None],
         response_ms: Callable[[Working], int],
     ) -> None:
@@ -66,6 +68,8 @@ class SimulatedExchange:
         self._accounts = accounts
         self._executor = executor
         self._liquidity = liquidity
+        self._queues = executor.queue
+        self._reaches_beyond = reaches_beyond
         self._answer = answer
         self._response_ms = response_ms
 
@@ -110,6 +114,8 @@ class SimulatedExchange:
                     self._trigger(working)
                 continue
             queue_lots = working.queue_lots
+            if matching.is_at_price(order.side, working.price_ticks, trade):
+                working.traded_lots += trade.quantity_lots
             lots, working.queue_lots = matching.fill_by_trade(
                 order.side, working.price_ticks, working.lots, queue_lots, trade
             )
@@ -130,6 +136,8 @@ class SimulatedExchange:
                 if working.triggered:
                     self._trigger(working)
                 continue
+            if working.looked_id != book.depth_id:
+                self._look(working, book)
             opposite = matching.far_best(order.side, book)
             if opposite is None or matching.is_worse(order.side, opposite[0], working.price_ticks):
                 working.crossed_lots = 0
@@ -162,7 +170,9 @@ class SimulatedExchange:
             return order.remaining <= account.available_quantity
         if order.type is OrderType.MARKET or working.triggered:
             shown = matching.far_side(order.side, book)
-            taken, _ = matching.walk(order.side, working.lots, self._liquidity.left(order.symbol, order.side, shown))
+            taken, left = matching.walk(order.side, working.lots, self._liquidity.left(order.symbol, order.side, shown))
+            if left and (more := self._beyond(working, left, shown)):
+                taken.append(more)
             tick_lots = sum(ticks * lots for ticks, lots in taken)
             return working.instrument.price(tick_lots) * working.instrument.step_size <= account.available_cash
         quote, base = reservations([*self._resting_of(order.bot, order.symbol), working])
@@ -183,6 +193,9 @@ class SimulatedExchange:
         matches = [
             Match("depth", ticks, lots, ticks, crowding=cost) for (ticks, lots), cost in zip(taken, worse, strict=True)
         ]
+        if left and order.type is not OrderType.LIMIT and (more := self._beyond(working, left, shown)):
+            matches.append(Match("beyond", *more, more[0]))
+            left -= more[1]
         fills = self._execute(working, matches)
         if not left:
             status = OrderStatus.FILLED
@@ -194,6 +207,9 @@ class SimulatedExchange:
         else:
             status = OrderStatus.EXPIRED
         self._settle(working, Outcome(status, fills))
+
+    def _beyond(self, working: Working, left: int, shown: Sequence[matching.Level]) -> matching.Level | None:
+        return matching.beyond(working.order.side, left, shown) if self._reaches_beyond else None
 
     def _trigger(self, working: Working) -> None:
         """A stop or target was reached: it becomes a market order at once, its siblings expire (an OCO list)."""
@@ -229,10 +245,40 @@ class SimulatedExchange:
 
     def _queue(self, working: Working, book: BookView) -> None:
         """Stand behind what is displayed at the price, and behind what of the fleet rests there already."""
-        order = working.order
-        working.queue_lots = matching.queue_at(order.side, working.price_ticks, book)
-        if working.queue_lots is not None and self._liquidity.shared:
-            working.queue_lots += sum(other.lots for other in self._beside(working))
+        shown = matching.shown_at(working.order.side, working.price_ticks, book)
+        working.shown_lots, working.looked_id = shown or 0, book.depth_id
+        queue = join(self._queues, shown)
+        working.queue_lots = None if queue is None else queue + self._before(working)
+
+    def _look(self, working: Working, book: BookView) -> None:
+        """A depth event tells what is displayed at the order's price now."""
+        working.looked_id = book.depth_id
+        shown = matching.shown_at(working.order.side, working.price_ticks, book)
+        if shown is None:
+            return
+        before, traded, queue = working.shown_lots, working.traded_lots, working.queue_lots
+        working.shown_lots, working.traded_lots = shown, 0
+        if queue is None:  # it came to a price that the book did not know: no more than this can stand before it
+            working.queue_lots = shown + self._before(working)
+        elif queue and (shown != before or traded):
+            ours = min(self._before(working), queue)
+            rest = queue - ours
+            working.queue_lots = ours + (
+                min(rest, shown) if before is None else advance(self._queues, rest, before, shown, traded)
+            )
+
+    def look_anew(self, symbol: str) -> None:
+        """The book of `symbol` began anew: what it showed before and shows now tells nothing of cancels."""
+        for working in self.resting.get(symbol, ()):
+            working.shown_lots = None
+
+    def _before(self, working: Working) -> int:
+        """Lots of the fleet that rest before it at its price."""
+        if not self._liquidity.shared:
+            return 0
+        resting = self.resting.get(working.order.symbol, [])
+        place = resting.index(working) if working in resting else len(resting)
+        return sum(other.lots for other in self._beside(working) if resting.index(other) < place)
 
     def _beside(self, working: Working) -> Iterator[Working]:
         """The fleet's other orders that rest on the same side at the same price, in the order in which they came."""

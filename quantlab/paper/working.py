@@ -37,9 +37,10 @@ def touch(book: BookView, instrument: Instrument) -> Touch:
 class Working:
     """`order` is the exchange's state of the order; what the bot knows of it changes with its reports only.
 
-    `queue_lots` stand before it (None: unknown, beyond the book's range), `crossed_lots` see `matching`.
-    `falling` tells at which side of its price a stop triggers; `triggered` marks one that waits for the book
-    to be whole.
+    `queue_lots` stand before it (None: unknown, beyond the book's range). `shown_lots` were displayed at its price at
+    the last look (None: before a gap), which was at depth event `looked_id`, and `traded_lots` traded there since.
+    `crossed_lots` see `matching`. `falling` tells at which side of its price a stop triggers; `triggered` marks one
+    that waits for the book to be whole.
     """
 
     order: Order
@@ -52,6 +53,9 @@ class Working:
     stop_ticks: int = 0
     lots: int = 0
     queue_lots: int | None = 0
+    shown_lots: int | None = 0
+    traded_lots: int = 0
+    looked_id: int = 0
     crossed_lots: int = 0
     triggered: bool = False
     reports: int = 0

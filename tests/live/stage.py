@@ -87,6 +87,14 @@ class FlatBook:
         self.book_id, self.in_sync = 1, True
         self._bid, self._ask = instrument.ticks(Decimal(bid)), instrument.ticks(Decimal(ask))
 
+    depth_id = 1
+
+    def bid_lots(self, ticks: int) -> int | None:
+        return None
+
+    def ask_lots(self, ticks: int) -> int | None:
+        return None
+
     def best_bid(self) -> tuple[int, int] | None:
         return self._bid, 1000
 

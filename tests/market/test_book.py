@@ -242,6 +242,10 @@ def test_no_sequence_of_depth_and_quotes_shows_a_crossed_market(events: list[tup
             book.apply(update(last, last, **{"bids" if more else "asks": [(ticks, lots)]}))
         else:
             book.overlay(Quote("BTCUSDT", last, ticks, lots, ticks + more, lots))
+        for listed, at in ((dict(book.bids(99)), book.bid_lots), (dict(book.asks(99)), book.ask_lots)):
+            assert {t: at(t) for t in listed} == listed
+            inside = range(min(listed), max(listed)) if listed else ()
+            assert not any(at(t) for t in inside if t not in listed)
         assert_whole(book)
         if book.needs_snapshot:
             assert book.snapshot(snapshot(last))

@@ -20,7 +20,7 @@ from quantlab.model import (
     TimeInForce,
     Trade,
 )
-from quantlab.paper import Account, FixedLatency, PaperBroker, StandardFees
+from quantlab.paper import Account, FixedLatency, PaperBroker, QueueModel, StandardFees
 
 SYMBOL = "BTCUSDT"
 
@@ -46,6 +46,20 @@ class FakeBook:
 
     def best_ask(self) -> tuple[int, int] | None:
         return self._asks[0] if self._asks else None
+
+    @property
+    def depth_id(self) -> int:
+        return self.book_id
+
+    def bid_lots(self, ticks: int) -> int | None:
+        return self._at(self._bids, ticks, 1)
+
+    def ask_lots(self, ticks: int) -> int | None:
+        return self._at(self._asks, ticks, -1)
+
+    def _at(self, levels: Sequence[tuple[int, int]], ticks: int, sign: int) -> int | None:
+        known = dict(levels)
+        return known.get(ticks, None if known and sign * ticks < sign * levels[-1][0] else 0)
 
     def bids(self, levels: int = 20) -> list[tuple[int, int]]:
         return self._bids[:levels]
@@ -117,6 +131,8 @@ class World:
             latency=options.get("latency", FixedLatency(order=40, response=20)),
             seed=options.get("seed", 1),
             shared_liquidity=options.get("shared_liquidity", True),
+            queue=options.get("queue", QueueModel.PESSIMISTIC),
+            reaches_beyond=options.get("reaches_beyond", False),
             on_report=self._hear,
         )
         self.now_ms = 1_000
@@ -182,8 +198,7 @@ class World:
         return {(order.bot, order.number): order for order in self.journal.of("order")}
 
 
-@pytest.fixture
-def instrument() -> Instrument:
+def plain_instrument() -> Instrument:
     """Like a Binance symbol: tick 0.01, step 0.001, at least 5 USDT an order; a market lot limit without a step."""
     return Instrument(
         symbol=SYMBOL,
@@ -198,6 +213,11 @@ def instrument() -> Instrument:
         market_max_quantity=Decimal("100"),
         min_notional=Decimal("5"),
     )
+
+
+@pytest.fixture
+def instrument() -> Instrument:
+    return plain_instrument()
 
 
 @pytest.fixture

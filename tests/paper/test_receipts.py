@@ -96,5 +96,5 @@ def test_receipts_name_what_they_used(busy):
     assert (first.fee_rate, first.fee_source, first.seed) == (Decimal("0.001"), "setting", 1)
     assert first.model == "depth walk; fixed(40,20)"
     served, through = busy.journal.receipts[2:4]
-    assert (served.trade_id, served.queue_ahead, served.model) == (1, Decimal(5), "queue by trades; fixed(40,20)")
+    assert (served.trade_id, served.queue_ahead, served.model) == (1, Decimal(5), "queue pessimistic; fixed(40,20)")
     assert (through.trade_id, through.levels[0][0]) == (2, Decimal("99.90"))

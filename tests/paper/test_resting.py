@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from quantlab.model import OrderStatus, OrderType, Side, Trade
-from quantlab.paper.matching import fill_by_cross, fill_by_trade, queue_at
+from quantlab.paper.matching import fill_by_cross, fill_by_trade, shown_at
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def test_trades_of_the_other_side_do_not_advance_the_queue(world, resting):
     assert resting.status is OrderStatus.FILLED
 
 
-def test_cancels_ahead_do_not_advance_the_queue(world, resting):
-    world.move([(9_999, 10)], [(10_000, 5_000)])
-    world.trade(9_999, 4_999, seller_aggressive=True)
+def test_cancels_ahead_advance_it_only_to_what_is_displayed(world, resting):
+    world.move([(9_999, 3_000)], [(10_000, 5_000)])
+    world.trade(9_999, 3_000, seller_aggressive=True)
     world.settle()
     assert resting.filled == 0
 
@@ -128,13 +128,13 @@ def test_a_cancel_that_comes_too_late_is_answered_by_the_fill(world, resting):
     assert [report.status for report in world.reports] == [OrderStatus.FILLED]
 
 
-def test_queue_beyond_the_known_levels_is_unknown_and_never_served(world):
-    assert queue_at(Side.BUY, 9_998, world.book) == 5_000
-    assert queue_at(Side.SELL, 10_002, world.book) == 5_000
+def test_queue_beyond_the_known_levels_is_unknown_and_not_served_at_its_price(world):
+    assert shown_at(Side.BUY, 9_998, world.book) == 5_000
+    assert shown_at(Side.SELL, 10_002, world.book) == 5_000
     world.book.set([(9_999, 5), (9_990, 7)], [])
-    assert queue_at(Side.BUY, 9_995, world.book) == 0
-    assert queue_at(Side.BUY, 9_000, world.book) is None
-    assert queue_at(Side.SELL, 10_000, world.book) == 0
+    assert shown_at(Side.BUY, 9_995, world.book) == 0
+    assert shown_at(Side.BUY, 9_000, world.book) is None
+    assert shown_at(Side.SELL, 10_000, world.book) == 0
     at_price = Trade("BTCUSDT", 1, 9_000, 10**6, 0, True)
     assert fill_by_trade(Side.BUY, 9_000, 10, None, at_price) == (0, None)
     assert fill_by_trade(Side.BUY, 9_000, 10, 0, at_price) == (10, 0)

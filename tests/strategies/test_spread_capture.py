@@ -25,6 +25,14 @@ class FakeBook:
     def __init__(self, bid: int | None, ask: int | None, *, in_sync: bool = True) -> None:
         self._bid, self._ask, self.in_sync = bid, ask, in_sync
 
+    depth_id = 1
+
+    def bid_lots(self, ticks: int) -> int | None:
+        return None
+
+    def ask_lots(self, ticks: int) -> int | None:
+        return None
+
     def best_bid(self) -> tuple[int, int] | None:
         return None if self._bid is None else (self._bid, 5)
 
