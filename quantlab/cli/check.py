@@ -2,18 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from quantlab.cli.runs import home_of
-from quantlab.model import Fill, NotFound
+from quantlab.model import Fill, Instrument, NotFound, Order, Receipt
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the ledger tells of a run's fills."""
+
+    fills: list[Fill]
+    receipts: list[Receipt]
+    orders: list[Order]
+
+    def unexplained(self, instruments: Mapping[str, Instrument]) -> str | None:
+        """The first fill that its receipt alone does not give to the last digit, and why."""
+        from quantlab.paper import difference
+
+        orders = {(order.bot, order.number): order for order in self.orders}
+        receipts = {(receipt.bot, receipt.fill_number): receipt for receipt in self.receipts}
+        for fill in sorted(self.fills, key=_when):
+            receipt = receipts.get((fill.bot, fill.number))
+            if receipt is None:
+                return f"bot {fill.bot}, fill {fill.number}: it has no receipt"
+            wrong = difference(fill, receipt, orders[fill.bot, fill.order_number], instruments[fill.symbol])
+            if wrong is not None:
+                return wrong
+        return None
+
+    def differs(self, fills: Sequence[Fill], receipts: Sequence[Receipt]) -> str | None:
+        """The first fill, or receipt, that a replay gives otherwise, and in what; None where all are the same."""
+        mine, again = ({(fill.bot, fill.number): fill for fill in each} for each in (self.fills, fills))
+        wrong = [fill for key, fill in (again | mine).items() if mine.get(key) != again.get(key)]
+        if wrong:
+            which = min(wrong, key=_when)
+            told, replayed = (each.get((which.bot, which.number)) for each in (mine, again))
+            where = f"bot {which.bot}, fill {which.number} at {_utc(which.time_ms)}"
+            if replayed is None or told is None:
+                return f"{where}: only the {'ledger' if replayed is None else 'replay'} has it"
+            return f"{where}: {_unlike(told, replayed)}"
+        known = {(receipt.bot, receipt.fill_number): receipt for receipt in receipts}
+        for receipt in self.receipts:
+            other = known.get((receipt.bot, receipt.fill_number))
+            if receipt != other:
+                words = "the replay has none" if other is None else _unlike(receipt, other)
+                return f"bot {receipt.bot}, receipt of fill {receipt.fill_number}: {words}"
+        return None
+
+
+def _when(fill: Fill) -> tuple[int, int, int]:
+    return fill.time_ms, fill.bot, fill.number
+
+
+def _utc(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+
+
+def _unlike(told: Fill | Receipt, replayed: Fill | Receipt) -> str:
+    pairs = ((name, getattr(told, name), getattr(replayed, name)) for name in told.__struct_fields__)
+    return "; ".join(f"{name} {mine}, replayed {again}" for name, mine, again in pairs if mine != again)
 
 
 def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
-    """Check the egress log of a run, and unless `egress_only` replay its input log and compare fill by fill.
+    """Check the egress log of a run, and unless `egress_only` its fills: each by its receipt alone, all of them by a
+    replay of the input log.
 
-    Returns {"run_id", "ok", "fills", "replayed", "first_difference", "accounts_ok", "egress_ok", "egress"}; the last is
-    what `egress.look` found.
+    Returns {"run_id", "ok", "fills", "replayed", "first_difference", "accounts_ok", "egress_ok", "egress"}: of the
+    first fill that differs, in words, which it is and what both say; and what `egress.look` found.
     """
     from quantlab.cli.egress import look
     from quantlab.ledger import Ledger
@@ -27,15 +87,13 @@ def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
         if egress_only:
             return result
         row = ledger.run(run_id)
-        fills = ledger.fill_rows(run_id)
-    result |= _replayed(home, run_id, row.fleet_toml, row.seed, fills, is_live=row.execution == "live")
+        told = Told(ledger.fill_rows(run_id), ledger.receipts(run_id), ledger.order_rows(run_id))
+    result |= _replayed(home, run_id, row.fleet_toml, row.seed, told, is_live=row.execution == "live")
     result["ok"] = egress_ok and result["accounts_ok"] and result["first_difference"] is None
     return result
 
 
-def _replayed(
-    home: Path, run_id: str, fleet_toml: str, seed: int, fills: list[Fill], *, is_live: bool
-) -> dict[str, Any]:
+def _replayed(home: Path, run_id: str, fleet_toml: str, seed: int, told: Told, *, is_live: bool) -> dict[str, Any]:
     from quantlab.fleet.recorder import recording_path
     from quantlab.fleet.replay import replay
     from quantlab.fleet.spec import parse_fleet
@@ -55,16 +113,14 @@ def _replayed(
     if is_live:
         from quantlab.live import Retold as live
     engine, journal = replay(path, fleet, seed=seed, live=live)
-    again = sorted(journal.fills, key=lambda fill: (fill.time_ms, fill.bot, fill.number))
-    difference = next((i for i, (a, b) in enumerate(zip(fills, again, strict=False)) if a != b), None)
-    if difference is None and len(fills) != len(again):
-        difference = min(len(fills), len(again))
-    verdict = check_accounts([bot.account for bot in engine.bots], fills, engine.instruments)
+    difference = None if is_live else told.unexplained(engine.instruments)
+    difference = difference or told.differs(journal.fills, journal.receipts)
+    verdict = check_accounts([bot.account for bot in engine.bots], told.fills, engine.instruments)
     return {
-        "fills": len(fills),
-        "replayed": len(again),
-        "fills_sha256": fills_sha256(fills),
-        "replayed_sha256": fills_sha256(again),
+        "fills": len(told.fills),
+        "replayed": len(journal.fills),
+        "fills_sha256": fills_sha256(told.fills),
+        "replayed_sha256": fills_sha256(journal.fills),
         "first_difference": difference,
         "accounts_ok": verdict.ok,
     }
@@ -78,6 +134,8 @@ def print_verdict(result: dict[str, Any]) -> None:
         same = result["first_difference"] is None
         words = "the same" if same else "DIFFERENT"
         print(f"  fills     {result['fills']} in the ledger, {result['replayed']} replayed: {words}")
+        if not same:
+            print(f"            {result['first_difference']}")
         print(f"  accounts  {'both sums agree' if result['accounts_ok'] else 'DO NOT AGREE'}")
     print_look(result["egress"])
     print("verified" if result["ok"] else "NOT VERIFIED")
