@@ -189,6 +189,10 @@ class _Reader:
             if value not in valid:
                 self._fail(None, name, f"must be one of {', '.join(valid)}, not {value!r}")
             return kind(value)
+        if kind is tuple:
+            if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
+                self._fail(None, name, "must be a list of numbers, as `quantlab latency` prints it")
+            return tuple(float(each) for each in value)
         if (kind is bool) is not isinstance(value, bool):
             self._fail(None, name, f"must be {'true or false' if kind is bool else 'a number'}, not {value!r}")
         kinds = kind if kind in (bool, int) else (int, float)

@@ -11,7 +11,7 @@ from quantlab.paper.assumptions import Assumptions, BeyondDepth
 from quantlab.paper.broker import PaperBroker
 from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.filters import WOULD_TRIGGER
-from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel
+from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel, MeasuredLatency
 from quantlab.paper.queues import QueueModel
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.replay import Replayed, difference, replay
@@ -28,6 +28,7 @@ __all__ = [
     "FeeModel",
     "FixedLatency",
     "LatencyModel",
+    "MeasuredLatency",
     "PaperBroker",
     "QueueModel",
     "Replayed",

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from quantlab.model import ConfigurationError
 from quantlab.paper.fees import StandardFees
-from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel
+from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel, MeasuredLatency
 from quantlab.paper.queues import QueueModel
 
 #: What is left of a commission that is paid in BNB (Binance fee schedule, spot, checked 2026-11-23).
@@ -29,10 +29,10 @@ class Assumptions:
 
     `*_fee_pct` in percent of the notional. `bnb_discount`: a quarter less; the fee is still taken in the asset
     received, since a bot holds no BNB. Latency in ms, log-normal about these medians with `latency_sigma`; 0 makes it
-    fixed. `queue`: see `queues.py`. `beyond_depth`: what becomes of a market order that takes more than is
-    displayed. `shared_liquidity`: what one bot took from the book is gone for the others until the market shows it
-    anew. `recover_minutes`: the longest gap over which an order keeps its place in a queue; 0: only where nothing was
-    traded meanwhile.
+    fixed; `round_trips_ms`, where given, takes its place (see `MeasuredLatency`). `queue`: see `queues.py`.
+    `beyond_depth`: what becomes of a market order that takes more than is displayed. `shared_liquidity`: what one bot
+    took from the book is gone for the others until the market shows it anew. `recover_minutes`: the longest gap over
+    which an order keeps its place in a queue; 0: only where nothing was traded meanwhile.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -43,6 +43,7 @@ class Assumptions:
     order_latency_ms: int = 40
     response_latency_ms: int = 20
     latency_sigma: float = 0.4
+    round_trips_ms: tuple[float, ...] = ()
     queue: QueueModel = QueueModel.PESSIMISTIC
     beyond_depth: BeyondDepth = BeyondDepth.EXPIRE
     shared_liquidity: bool = True
@@ -63,6 +64,8 @@ class Assumptions:
         return StandardFees(self.maker_fee_pct / 100 * share, self.taker_fee_pct / 100 * share, source)
 
     def latency(self) -> LatencyModel:
+        if self.round_trips_ms:
+            return MeasuredLatency(self.round_trips_ms)
         if not self.latency_sigma:
             return FixedLatency(self.order_latency_ms, self.response_latency_ms)
         return DrawnLatency(float(self.order_latency_ms), float(self.response_latency_ms), self.latency_sigma)

@@ -1,12 +1,14 @@
 """How long an order takes to the book, and its answer back. Models map a uniform draw to whole ms; they hold no state.
 
-The defaults (median 40 ms out, 20 ms back) are a proxy, not a measurement: order latency cannot be measured
-without sending orders, and the way from a home line to the exchange differs from one machine to the next.
+All are proxies: order latency cannot be measured without sending orders. The defaults (median 40 ms out, 20 ms back)
+are no measurement; the way from a home line to the exchange differs from one machine to the next. What can be measured
+are reads (`quantlab latency`): their round trips, frozen in the fleet file, half of one each way.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
@@ -80,3 +82,42 @@ class DrawnLatency:
 
     def _ms(self, median: float, draw: float) -> int:
         return max(self.least, round(median * math.exp(self.sigma * _NORMAL.inv_cdf(draw))))
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLatency:
+    """Half of a round trip each way, drawn from `round_trips_ms`: equally spaced quantiles of those that were measured,
+    ascending, the least and the longest among them; straight lines in between."""
+
+    round_trips_ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        trips = self.round_trips_ms
+        if len(trips) < 2 or not all(0 < each < 60_000 for each in trips) or list(trips) != sorted(trips):
+            raise ConfigurationError(
+                "round_trips_ms must be 2 or more ascending quantiles of round trips in ms, above 0 and below 60000: "
+                "`quantlab latency` prints them"
+            )
+
+    @classmethod
+    def of(cls, trips_ms: Sequence[float]) -> MeasuredLatency:
+        """From single round trips: 21 quantiles, each 5 %, to a hundredth of a millisecond."""
+        ordered = sorted(trips_ms)
+        return cls(tuple(round(_between(ordered, step / 20), 2) for step in range(21)))
+
+    @property
+    def name(self) -> str:
+        return f"measured round trips, median {_between(self.round_trips_ms, 0.5):g} ms: reads, a proxy"
+
+    def order_ms(self, draw: float) -> int:
+        return math.ceil(_between(self.round_trips_ms, draw) / 2)
+
+    def response_ms(self, draw: float) -> int:
+        return math.ceil(_between(self.round_trips_ms, draw) / 2)
+
+
+def _between(ordered: Sequence[float], share: float) -> float:
+    """The value at `share` (0 to 1) of `ordered`, linear between two."""
+    place = share * (len(ordered) - 1)
+    low = min(int(place), len(ordered) - 2)
+    return ordered[low] + (ordered[low + 1] - ordered[low]) * (place - low)

@@ -10,7 +10,7 @@ import pytest
 from quantlab.fleet.deal import deal, fleet_toml
 from quantlab.fleet.spec import load_fleet, parse_fleet
 from quantlab.model import ConfigurationError, NotFound
-from quantlab.paper import Assumptions, DrawnLatency, FixedLatency, StandardFees
+from quantlab.paper import Assumptions, DrawnLatency, FixedLatency, MeasuredLatency, StandardFees
 
 GOOD = """\
 [fleet]
@@ -103,6 +103,10 @@ def test_dealing_over_a_market_that_has_all_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
+        ('queue = "front"', r"queue must be one of pessimistic, proportional, optimistic, not 'front'"),
+        ('round_trips_ms = "40"', "round_trips_ms must be a list of numbers"),
+        ("round_trips_ms = [40]", "must be 2 or more ascending quantiles"),
+        ("round_trips_ms = [40, 30]", "must be 2 or more ascending quantiles"),
         ("taker_fee = 0.1", r'fleet.toml:3: taker_fee is not a field of \[paper\]; did you mean "taker_fee_pct"'),
         ("taker_fee_pct = 10", "taker_fee_pct must be percent from 0 to below 10"),
         ("taker_fee_pct = nan", "taker_fee_pct must be percent from 0 to below 10"),
@@ -126,6 +130,11 @@ def test_what_a_fill_is_computed_with() -> None:
     assert (paper.fees().taker, paper.fees().maker) == (Decimal("0.000375"), Decimal("0.00075"))
     assert paper.latency() == FixedLatency(order=0, response=20)
     assert paper.described()["taker_fee"] == "0.000375"
+    text = '[paper]\nround_trips_ms = [80, 90.5, 120]\nqueue = "proportional"\nbeyond_depth = "impact"\n'
+    frozen = parse_fleet(text + GOOD, path=PATH).paper
+    assert frozen.latency() == MeasuredLatency((80.0, 90.5, 120.0))
+    assert frozen.described()["latency"] == "measured round trips, median 90.5 ms: reads, a proxy"
+    assert (frozen.queue, frozen.beyond_depth) == ("proportional", "impact")
     usual = parse_fleet(GOOD, path=PATH).paper
     assert (usual.fees(), usual.latency()) == (StandardFees(), DrawnLatency())
 

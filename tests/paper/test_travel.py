@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantlab.model import ConfigurationError, Order, OrderStatus, OrderType, QuantlabError, Side
-from quantlab.paper import NEVER_MS, DrawnLatency, FixedLatency
+from quantlab.paper import NEVER_MS, DrawnLatency, FixedLatency, MeasuredLatency
 from quantlab.paper.draws import Purpose, uniform
 
 
@@ -146,3 +149,29 @@ def test_the_end_cancels_what_rests_and_what_is_on_its_way(world):
     assert len(world.reports) == heard
     assert not world.journal.fills
     assert not world.broker.resting
+
+
+@given(st.lists(st.floats(0.5, 900), min_size=21, max_size=300), st.floats(1e-9, 1 - 1e-9))
+def test_measured_round_trips_give_half_of_one_each_way(trips, draw):
+    model = MeasuredLatency.of(trips)
+    for way in (model.order_ms(draw), model.response_ms(draw)):
+        assert min(trips) / 2 - 0.01 <= way <= max(trips) / 2 + 1.01
+
+
+def test_measured_quantiles_are_those_of_numpy():
+    trips = [float(each) for each in np.random.default_rng(1).lognormal(4, 0.5, 500)]
+    expected = np.quantile(trips, np.linspace(0, 1, 21))
+    assert MeasuredLatency.of(trips).round_trips_ms == pytest.approx(expected, abs=0.006)
+    model = MeasuredLatency.of(trips)
+    drawn = [model.order_ms(uniform(1, 0, number, Purpose.ORDER_LATENCY)) for number in range(4_000)]
+    assert np.median(drawn) == pytest.approx(np.median(trips) / 2, rel=0.05)
+
+
+def test_a_receipt_says_that_it_was_reads_that_were_measured(make_world):
+    world = make_world(latency=MeasuredLatency((80.0, 100.0)))
+    world.book.set([(9_999, 5_000)], [(10_000, 5_000)])
+    world.send(Side.BUY, OrderType.MARKET, 100)
+    world.settle()
+    (receipt,) = world.journal.receipts
+    assert receipt.model == "depth walk; measured round trips, median 90 ms: reads, a proxy"
+    assert 40 <= receipt.latency_ms <= 50
