@@ -53,7 +53,7 @@ def run_demo(
         dealt, words = deal(wanted, venue.about["symbols"], venue.about["intervals"])
         file = home / "fleets" / f"{run_id}.toml"
         file.parent.mkdir(exist_ok=True)
-        file.write_text(fleet_toml(dealt.name, dealt.bots, dealt.paper), encoding="utf-8")
+        file.write_text(fleet_toml(dealt), encoding="utf-8")
         if not quiet:
             for line in words:
                 print(line)

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quantlab.fleet.spec import BotSpec, FleetSpec, parse_fleet
+from quantlab.fleet.spec import FleetSpec, parse_fleet
 from quantlab.model import TIMEFRAMES, ConfigurationError
-from quantlab.paper import Assumptions
 
 
 def deal(fleet: FleetSpec, symbols: Sequence[str], intervals: Sequence[str]) -> tuple[FleetSpec, list[str]]:
@@ -38,15 +37,18 @@ def deal(fleet: FleetSpec, symbols: Sequence[str], intervals: Sequence[str]) -> 
     words = [f"no {name} candles here: its bots run on {nearest[name]}" for name in moved]
     if missing:
         words.insert(0, f"no {' '.join(missing)} here: their {dealt} bots are dealt over {' '.join(symbols)}")
-    text = fleet_toml(fleet.name, bots, fleet.paper)
+    text = fleet_toml(replace(fleet, bots=tuple(bots)))
     return parse_fleet(text, path=bots[0].base / "dealt-fleet.toml"), words
 
 
-def fleet_toml(name: str, bots: Sequence[BotSpec], paper: Assumptions) -> str:
-    """The fleet file that these would be read from; strategies' files are named by absolute path."""
-    assumed = "\n".join(f"{key} = {_value(getattr(paper, key))}" for key in paper.__dataclass_fields__)
-    parts = [f"[fleet]\nname = {_value(name)}\n", f"[paper]\n{assumed}\n"]
-    for bot in bots:
+def fleet_toml(fleet: FleetSpec) -> str:
+    """The fleet file that `fleet` would be read from; strategies' files are named by absolute path."""
+    parts = [f"[fleet]\nname = {_value(fleet.name)}\n"]
+    for table, settings in (("fleet.limits", fleet.limits), ("paper", fleet.paper)):
+        values = {key: getattr(settings, key) for key in settings.__dataclass_fields__}
+        lines = [f"{key} = {_value(value)}" for key, value in values.items() if value not in (None, ())]
+        parts.append(f"[{table}]\n" + "\n".join(lines) + "\n")
+    for bot in fleet.bots:
         rows: list[tuple[str, Any]] = [
             ("name", bot.name),
             ("strategy", _absolute(bot.strategy, bot.base)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from quantlab.fleet.deal import deal, fleet_toml
 from quantlab.fleet.spec import load_fleet, parse_fleet
 from quantlab.model import ConfigurationError, NotFound
 from quantlab.paper import Assumptions, DrawnLatency, FixedLatency, MeasuredLatency, StandardFees
+from quantlab.risk import FleetLimits
 
 GOOD = """\
 [fleet]
@@ -140,11 +142,13 @@ def test_what_a_fill_is_computed_with() -> None:
 
 
 def test_a_written_fleet_reads_back_the_same() -> None:
-    paper = "[paper]\nbnb_discount = true\nmaker_fee_pct = 0.02\nlatency_sigma = 0\nshared_liquidity = false\n\n"
-    fleet = parse_fleet(GOOD.replace("[[bot]]", paper + "[[bot]]", 1), path=PATH)
-    assert fleet.paper != Assumptions()
-    again = parse_fleet(fleet_toml(fleet.name, fleet.bots, fleet.paper), path=PATH)
-    assert (again.bots, again.paper) == (fleet.bots, fleet.paper)
+    paper = "[paper]\nbnb_discount = true\nmaker_fee_pct = 0.02\nlatency_sigma = 0\nshared_liquidity = false\n"
+    paper += 'queue = "optimistic"\nround_trips_ms = [1, 2.5]\n\n'
+    limits = "[fleet.limits]\nmax_symbol_pct = 20\nmax_position_usdt = 1500.5\nhalt_move_pct = 4\n\n"
+    fleet = parse_fleet(GOOD.replace("[[bot]]", limits + paper + "[[bot]]", 1), path=PATH)
+    assert fleet.paper != Assumptions() and fleet.limits != FleetLimits()
+    again = parse_fleet(fleet_toml(fleet), path=PATH)
+    assert replace(again, text=fleet.text) == fleet
 
 
 def test_the_fleet_that_is_shipped_holds_45_bots_nine_strategies_thirteen_symbols() -> None:
