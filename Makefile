@@ -44,7 +44,7 @@ browser-test: $(READY)  ## Run the tests that need Chromium
 proof: $(READY)  ## Show from the other side of the wire that nothing but market data leaves (root, nftables)
 	@$(BIN)/python -m pytest -m proof tests/proof $(ARGS)
 
-peers: $(READY)  ## Clients that others wrote against the venue, in throwaway environments (PyPI, two minutes)
+peers: $(READY)  ## What others wrote beside ours, in throwaway environments (PyPI, four minutes)
 	@$(BIN)/python -m pytest -m campaign tests/peers $(ARGS)
 
 kills: $(READY)  ## Kill runs 400 times and compare them with one that nobody killed (25 minutes)

@@ -24,8 +24,9 @@ from quantlab.model import BookView, Side, Trade
 #: A level of the book: (ticks, lots).
 Level = tuple[int, int]
 
-#: How deep a walk may see, as the depth streams of the bots do.
-WALK_LEVELS = 20
+#: How deep a walk may see: as deep as the snapshots that books begin with. Behind their edge only levels are known that
+#: changed since, and a walk over a hole there pays more than it would have: never less.
+WALK_LEVELS = 100
 
 
 def walk(side: Side, lots: int, levels: Sequence[Level], limit_ticks: int | None = None) -> tuple[list[Level], int]:
