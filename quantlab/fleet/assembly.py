@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quantlab.fleet.bot import Bot
+from quantlab.fleet.crew import Crew, MakeBroker, Unwritten
 from quantlab.fleet.engine import Engine, Recorder
 from quantlab.fleet.spec import FleetSpec
 from quantlab.market import Book
 from quantlab.model import Broker, CandleSource, Instrument, Journal, OrderReport
 from quantlab.model.timeframe import MINUTE_MS
-from quantlab.paper import Account, BeyondDepth, PaperBroker
+from quantlab.paper import Account, PaperBroker, Terms
 from quantlab.risk import RiskGate
 
 #: Makes the broker of a live run, of (books, journal, accounts, input log, who hears reports).
@@ -32,38 +33,40 @@ def make_engine(
 ) -> Engine:
     """An engine for `fleet`. `length_ms` of market time after its start it is over (None: never by itself); a resumed
     run says when it started. Orders are filled here, or go where `live_broker` sends them."""
-    bots = [_bot(index, fleet, instruments) for index in range(len(fleet.bots))]
+    books = {symbol: Book(instruments[symbol]) for symbol in fleet.symbols}
 
-    def make_broker(books: Mapping[str, Book], on_report: Callable[[OrderReport], None]) -> Broker:
-        accounts = [bot.account for bot in bots]
-        if live_broker is not None:
-            return live_broker(books, journal, accounts, recorder, on_report)
-        return PaperBroker(
-            instruments,
-            books,
-            journal,
-            accounts=accounts,
-            fees=fleet.paper.fees(),
-            latency=fleet.paper.latency(),
-            seed=seed,
-            shared_liquidity=fleet.paper.shared_liquidity,
-            queue=fleet.paper.queue,
-            reaches_beyond=fleet.paper.beyond_depth is BeyondDepth.IMPACT,
-            on_report=on_report,
-        )
+    def crew(journal: Journal, make_broker: MakeBroker) -> Crew:
+        bots = [_bot(index, fleet, instruments) for index in range(len(fleet.bots))]
+        return Crew(bots, instruments, books, journal, make_broker, fleet.limits)
 
+    def on_paper(terms: Terms) -> MakeBroker:
+        return lambda books, journal, bots, on_report: PaperBroker(
+            instruments, books, journal,
+            accounts=_accounts(bots), terms=terms, seed=seed, on_report=on_report,
+        )  # fmt: skip
+
+    if live_broker is not None:
+        crews = [crew(journal, lambda *told: live_broker(told[0], told[1], _accounts(told[2]), recorder, told[3]))]
+    else:
+        crews = [crew(journal, on_paper(fleet.paper.terms()))]
+        if fleet.paper.bounds:
+            for terms in (fleet.paper.optimistic(), fleet.paper.pessimistic()):
+                crews.append(crew(Unwritten(), on_paper(terms)))
     return Engine(
-        bots,
+        crews,
+        books,
         instruments,
         journal,
-        make_broker,
         rest=rest,
         recorder=recorder,
         length_ms=length_ms,
         start_ms=start_ms,
         recover_ms=fleet.paper.recover_minutes * MINUTE_MS,
-        limits=fleet.limits,
     )
+
+
+def _accounts(bots: Sequence[Bot]) -> list[Account]:
+    return [bot.account for bot in bots]
 
 
 def _bot(index: int, fleet: FleetSpec, instruments: Mapping[str, Instrument]) -> Bot:

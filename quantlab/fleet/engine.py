@@ -6,8 +6,7 @@ maximum of the exchange's stamps. Nothing here knows a socket, a disk or a clock
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -16,13 +15,12 @@ from msgspec.structs import replace
 from quantlab.fleet.backfill import RETRY_MS, Backfill
 from quantlab.fleet.bot import Bot
 from quantlab.fleet.candles import Candles
-from quantlab.fleet.desk import Desk
+from quantlab.fleet.crew import Crew
 from quantlab.fleet.freshness import LOOK_MS, Freshness
+from quantlab.fleet.marks import Marks
 from quantlab.fleet.missed import MissedTrades
-from quantlab.fleet.quoter import Quoter
 from quantlab.market import Book, FrameDecoder, decode_agg_trades, decode_depth, decode_klines
 from quantlab.model import (
-    Broker,
     Candle,
     CandleSource,
     DepthUpdate,
@@ -34,7 +32,6 @@ from quantlab.model import (
     Trade,
 )
 from quantlab.model.timeframe import MINUTE_MS
-from quantlab.risk import FleetLimits
 
 #: After a frame that could not be read: a changed tick size lasts, and each snapshot costs weight.
 MALFORMED_RETRY_MS = 60_000
@@ -59,24 +56,18 @@ class Engine:
 
     def __init__(
         self,
-        bots: Sequence[Bot],
+        crews: Sequence[Crew],
+        books: Mapping[str, Book],
         instruments: Mapping[str, Instrument],
         journal: Journal,
-        make_broker: Callable[[Mapping[str, Book], Callable[[Any], None]], Broker],
         *,
         rest: CandleSource | None = None,
         recorder: Recorder | None = None,
         length_ms: int | None = None,
         start_ms: int = 0,
         recover_ms: int = 30 * MINUTE_MS,
-        limits: FleetLimits = FleetLimits(),  # noqa: B008 - frozen
     ) -> None:
-        self.bots = bots
-        self.books = {symbol: Book(instruments[symbol]) for symbol in dict.fromkeys(b.spec.symbol for b in bots)}
-        self.desk = Desk(bots, instruments, self.books, journal, limits)
-        self.broker = make_broker(self.books, self.desk.hear)
-        self.desk.trade_through(self.broker)
-        self._quoter = Quoter(self.desk, self.broker, instruments, self.books)
+        self.books = books
         self.now_ms = 0
         self.start_ms = start_ms
         self.events = 0
@@ -89,25 +80,31 @@ class Engine:
         self._length_ms = length_ms
         self._decode = FrameDecoder(instruments).decode
         self._look_ms = self._next_minute_ms = 0
-        self._remembered_ms = 0
         #: The newest trade of each symbol: on a bad line, and after a restart, one may come twice. Ids that begin again
         #: (testnet resets each month) come at a later time.
         self._trades: dict[str, Trade] = {}
         self._fresh = Freshness(self.books, journal)
-        self.desk.stale_since_ms = self._fresh.since_ms
-        self._quoters: dict[str, list[Bot]] = defaultdict(list)
-        for bot in bots:
-            if bot.strategy.uses_book:
-                self._quoters[bot.spec.symbol].append(bot)
+        self._sail(crews)
         self._candles = Candles(
-            bots,
-            instruments,
-            closed_at=self._closed_at,
-            wants=lambda bot, exposure: self.desk.want_exposure(bot, exposure, self.now_ms),
-            missing=self._missing,
+            self.bots, instruments, closed_at=self._closed_at, wants=self._wants, missing=self._missing
         )
         self._missed = MissedTrades(recover_ms, play=self._play_missed, lose=self._lose_track)
         self._backfill = Backfill(self._candles.groups, self.books, self._missed)
+
+    def _sail(self, crews: Sequence[Crew]) -> None:
+        """The first crew is the run's own; those beside it bound its result."""
+        self._crews = crews
+        own = crews[0]
+        self.bots, self.desk, self.broker = own.bots, own.desk, own.broker
+        for crew in crews:
+            crew.desk.stale_since_ms = self._fresh.since_ms
+        self._marks = Marks(crews, self.books, self.instruments, self._journal)
+
+    def sail_alone(self) -> None:
+        """The run's own crew is where its ledger says; of those beside it nothing is known any more."""
+        if len(self._crews) > 1:
+            self._sail(self._crews[:1])
+            self._journal.event(self.now_ms, "bounds lost", None, {"why": "they are known from the input log alone"})
 
     @property
     def until_ms(self) -> int | None:
@@ -137,10 +134,9 @@ class Engine:
             symbol = event.symbol
             if not self.books[symbol].overlay(event):
                 return
-            if symbol in self.broker.resting:
-                self.broker.on_book(symbol)
-            if symbol in self._quoters:
-                self._ask_quoters(symbol)
+            for crew in self._crews:
+                if symbol in crew.broker.resting or symbol in crew.quoters:
+                    crew.book_moved(symbol, self.now_ms)
         elif type(event) is Trade:
             self.events += 1
             if event.time_ms > self.now_ms:
@@ -151,8 +147,10 @@ class Engine:
                 self._trades[symbol] = event
                 if self._missed.gaps and symbol in self._missed.gaps:
                     self._missed.gaps[symbol].waiting.append(event)
-                elif symbol in self.broker.resting:
-                    self.broker.on_trade(event)
+                else:
+                    for crew in self._crews:
+                        if symbol in crew.broker.resting:
+                            crew.broker.on_trade(event)
         elif type(event) is DepthUpdate:
             self.events += 1
             if event.time_ms > self.now_ms:
@@ -175,7 +173,7 @@ class Engine:
             self._look_ms = 0
             self._candles.owe_all()
             self._backfill.begin()
-            self._missed.begin(self.broker.resting, self._trades, self.now_ms)
+            self._missed.begin(self._resting(), self._trades, self.now_ms)
             self.unsettled = True
 
     def answer(self, name: str, payload: bytes) -> None:
@@ -190,7 +188,8 @@ class Engine:
                 shown_id = book.depth_id
                 if book.snapshot(decode_depth(payload, self.instruments[rest])):
                     if book.depth_id != shown_id:
-                        self.broker.look_anew(rest)
+                        for crew in self._crews:
+                            crew.broker.look_anew(rest)
                     self._note_sync(rest)
                 else:
                     self._hold_off(rest, RETRY_MS)
@@ -236,8 +235,7 @@ class Engine:
         if self._recorder is not None:
             self._recorder.entry("command", "ask", b"{}")
         self.unsettled = False
-        held = {bot.spec.symbol for bot in self.bots if not self.desk.is_flat(bot)}
-        return self._backfill.due(self.now_ms, held.union(self.broker.resting))
+        return self._backfill.due(self.now_ms, set().union(*(crew.held() for crew in self._crews)))
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Consume a command: "pause", "resume"; "reduce" and "kill" of all bots, or the one named by `bot`."""
@@ -250,23 +248,18 @@ class Engine:
         if self._recorder is not None:
             self._recorder.entry("command", name, msgspec.json.encode(arguments))
         self._journal.event(self.now_ms, f"command {name}", None if only is None else chosen[0].index, {})
-        if name == "pause":
-            self.desk.pause()
-        elif name == "resume":
-            self.desk.resume(self.now_ms)
-        elif name == "reduce":
-            self.desk.guard.reduce(chosen, "reduce command", self.now_ms)
-        elif name == "kill":
-            self.desk.kill(chosen, self.now_ms, "kill switch")
+        for crew in self._crews:
+            crew.command(name, [bot.index for bot in chosen], self.now_ms)
 
     def finish(self, why: str) -> None:
         """The run ends: resting orders and orders on their way are cancelled, positions stay and are marked."""
         self.over = True
         if self._recorder is not None:
             self._recorder.entry("command", "finish", msgspec.json.encode({"why": why}))
-        self.broker.end(self.now_ms, why)
+        for crew in self._crews:
+            crew.broker.end(self.now_ms, why)
         if self.start_ms:
-            self._remember(self.now_ms)
+            self._marks.remember(self.now_ms)
 
     def take_up(self, length_ms: int | None) -> None:
         """The run goes on where its input log ended, by a crash or by `finish`: as after a reconnect. `length_ms` is
@@ -289,10 +282,8 @@ class Engine:
 
     def _advance(self, to_ms: int) -> None:
         """Move engine time to `to_ms`: what was due before happens first, against the book as it stood."""
-        broker = self.broker
-        if broker.next_due_ms <= to_ms:
-            broker.advance(to_ms)
-        broker.now_ms = to_ms
+        for crew in self._crews:
+            crew.advance(to_ms)
         if to_ms >= self._look_ms:
             self._look(to_ms)
         self.now_ms = to_ms
@@ -309,7 +300,8 @@ class Engine:
         self._look_ms = to_ms - to_ms % LOOK_MS + LOOK_MS
         for symbol in self._fresh.look(to_ms):
             self.books[symbol].reset()  # its next event asks for a snapshot
-        self.desk.guard.look(to_ms)
+        for crew in self._crews:
+            crew.desk.guard.look(to_ms)
 
     def _closed_at(self, close_ms: int) -> None:
         if close_ms > self.now_ms:
@@ -317,7 +309,9 @@ class Engine:
 
     def resume_at(self, time_ms: int) -> None:
         """Take engine time up where a run left it: what is older is no news."""
-        self.now_ms = self.broker.now_ms = time_ms
+        self.now_ms = time_ms
+        for crew in self._crews:
+            crew.broker.now_ms = time_ms
 
     def _close_minute(self, minute_ms: int) -> None:
         """A minute of engine time ended: apply loss limits, remember, and ask again for what failed."""
@@ -325,32 +319,9 @@ class Engine:
             self._missed.give_up(symbol, "nobody told what was traded meanwhile")
         if not self._backfill.warm or self._missed.gaps:
             self.unsettled = True
-        for bot in self.bots:
-            self.desk.check_limits(bot, minute_ms)
-        self.desk.check_fleet(minute_ms)
-        self._remember(minute_ms)
-
-    def _remember(self, minute_ms: int) -> None:
-        """Write down every bot's equity, marked at the bid, and the touch of every symbol; once a moment."""
-        if minute_ms <= self._remembered_ms:
-            return
-        self._remembered_ms = minute_ms
-        rows, cash_sum, value_sum = [], 0.0, 0.0
-        for bot in self.bots:
-            self.desk.mark(bot)
-            equity, cash = float(bot.last_equity), float(bot.account.cash)
-            rows.append((minute_ms, bot.index, equity, cash, equity - cash))
-            cash_sum += cash
-            value_sum += equity - cash
-        rows.append((minute_ms, -1, cash_sum + value_sum, cash_sum, value_sum))
-        self._journal.equity(rows)
-        touch = []
-        for symbol, book in self.books.items():
-            bid, ask = book.best_bid(), book.best_ask()
-            if bid and ask:
-                tick = float(self.instruments[symbol].tick_size)
-                touch.append((minute_ms, symbol, bid[0] * tick, ask[0] * tick))
-        self._journal.marks(touch)
+        for crew in self._crews:
+            crew.close_minute(minute_ms)
+        self._marks.remember(minute_ms)
 
     # -- events -----------------------------------------------------------------------------------------------------
 
@@ -362,10 +333,9 @@ class Engine:
         if book.in_sync:
             if symbol in self._fresh.since_ms:
                 self._note_sync(symbol)
-            if symbol in self.broker.resting:
-                self.broker.on_book(symbol)
-            if symbol in self._quoters:
-                self._ask_quoters(symbol)
+            for crew in self._crews:
+                if symbol in crew.broker.resting or symbol in crew.quoters:
+                    crew.book_moved(symbol, self.now_ms)
             return
         if self._backfill.warm:
             self._fresh.stale(symbol, self.now_ms, _GAP)
@@ -385,23 +355,25 @@ class Engine:
     def _note_sync(self, symbol: str) -> None:
         """The book of `symbol` is whole: what waited for it goes on."""
         self._fresh.whole(symbol, self.now_ms)
-        self.broker.on_book(symbol)
-        self.desk.book_whole(symbol, self.now_ms)
+        for crew in self._crews:
+            crew.book_whole(symbol, self.now_ms)
 
     def _hold_off(self, symbol: str, pause_ms: int) -> None:
         """The book of `symbol` is not asked for again so soon."""
         self._backfill.hold_off(symbol, self.now_ms + pause_ms)
 
-    def _ask_quoters(self, symbol: str) -> None:
-        for bot in self._quoters[symbol]:
-            if self.now_ms >= bot.quote_after_ms:
-                self._quoter.book_moved(bot, self.now_ms)
+    def _wants(self, bot: Bot, exposure: float | None) -> None:
+        """At a close: the bots of that number in all crews follow one strategy."""
+        for crew in self._crews:
+            crew.desk.want_exposure(crew.bots[bot.index], exposure, self.now_ms)
+
+    def _resting(self) -> set[str]:
+        """The symbols in which orders of any crew rest."""
+        return set().union(*(crew.broker.resting for crew in self._crews))
 
     def _play_missed(self, trade: Trade) -> None:
-        """A trade that comes late, at its own time or now: a fill never lies before what its bot did already."""
-        self.broker.now_ms = self.now_ms
-        self.broker.on_trade(trade)
-        self.broker.now_ms = self.now_ms
+        for crew in self._crews:
+            crew.play_missed(trade, self.now_ms)
 
     def _close_gap(self, symbol: str) -> None:
         missed = self._missed.close(symbol)
@@ -413,8 +385,8 @@ class Engine:
             self._trades[symbol] = replace(newest, time_ms=newest.time_ms + STREAM_LATE_MS)
 
     def _lose_track(self, symbol: str, why: str) -> None:
-        self.broker.now_ms = self.now_ms
-        self.broker.lose_track(symbol, f"what became of it in the gap is not known: {why}")
+        for crew in self._crews:
+            crew.lose_track(symbol, f"what became of it in the gap is not known: {why}", self.now_ms)
 
     def _missing(self, candle: Candle) -> None:
         """The stream left candles out before `candle`: it waits until they were asked for."""

@@ -18,14 +18,12 @@ import msgspec
 from quantlab.exchange import Door
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.guard import Guard
+from quantlab.fleet.marks import FLEET
 from quantlab.fleet.plan import RunPlan
 from quantlab.ledger import Ledger, RunRow
 from quantlab.model import ExchangeError, Fill, Instrument, Journal, Order, Refused, Source
 from quantlab.model.timeframe import DAY_MS, MINUTE_MS
 from quantlab.risk import Change, LossGuard, TradingState
-
-#: The fleet's number in the ledger's equity.
-FLEET = -1
 
 
 class _State(msgspec.Struct):
@@ -123,6 +121,7 @@ async def check_same_market(past: Past, door: Door, plan: RunPlan, source: Sourc
 def restore(engine: Engine, past: Past, journal: Journal) -> None:
     """Bring accounts, counters and states to where the ledger ends, and cancel what was open."""
     open_orders = [order for order in past.orders if not order.status.is_final]
+    engine.sail_alone()
     engine.broker.restore(past.fills, open_orders, past.last_ms)
     engine.resume_at(past.last_ms)
     for order in past.orders:

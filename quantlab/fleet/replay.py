@@ -46,6 +46,9 @@ class MemoryJournal:
     def equity(self, rows: Sequence[tuple[int, int, float, float, float]]) -> int:
         return 0
 
+    def bounds(self, rows: Sequence[tuple[int, int, float, float]]) -> int:
+        return 0
+
     def marks(self, rows: Sequence[tuple[int, str, float, float]]) -> int:
         return 0
 

@@ -69,6 +69,7 @@ FRAMES: dict[str, dict[str, Any]] = {
         "cash": pl.Float64,
         "position_value": pl.Float64,
     },
+    "bounds": {"time_ms": pl.Int64, "bot": pl.Int64, "optimistic": pl.Float64, "pessimistic": pl.Float64},
     "marks": {"time_ms": pl.Int64, "symbol": pl.String, "bid": pl.Float64, "ask": pl.Float64},
     "events": {
         "time_ms": pl.Int64,

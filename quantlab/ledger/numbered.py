@@ -50,6 +50,9 @@ class NumberedJournal:
     def equity(self, rows: Sequence[tuple[int, int, float, float, float]]) -> int:
         return self._call(lambda: self._writer.equity(rows))
 
+    def bounds(self, rows: Sequence[tuple[int, int, float, float]]) -> int:
+        return self._call(lambda: self._writer.bounds(rows))
+
     def marks(self, rows: Sequence[tuple[int, str, float, float]]) -> int:
         return self._call(lambda: self._writer.marks(rows))
 

@@ -125,6 +125,17 @@ equity = Table(
     Column("position_value", Float, nullable=False),
 )
 
+#: The equity of the optimistic and of the pessimistic fleet beside the run's own.
+bounds = Table(
+    "bounds",
+    metadata,
+    _run_id(),
+    Column("time_ms", Integer, nullable=False),
+    Column("bot", Integer, nullable=False),
+    Column("optimistic", Float, nullable=False),
+    Column("pessimistic", Float, nullable=False),
+)
+
 marks = Table(
     "marks",
     metadata,
@@ -166,7 +177,7 @@ egress = Table(
 #: A run's chain cannot fork. (Rows of no run are kept apart by the write lock alone: SQLite holds no two NULLs equal.)
 Index("ix_egress_chain", egress.c.run_id, egress.c.seq, unique=True)
 
-for table in (equity, marks, events):
+for table in (equity, bounds, marks, events):
     Index(f"ix_{table.name}_run_id", table.c.run_id)
 
 #: One row an epoch of the password: the current one, and for as long as it is being changed the pending one.

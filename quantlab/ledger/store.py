@@ -179,6 +179,11 @@ class Ledger:
         only = "" if bot is None else f"AND bot = {int(bot)}"
         return frame(self._connection, "equity", run_id, f"{only} ORDER BY time_ms, bot")
 
+    def bounds(self, run_id: str) -> pl.DataFrame:
+        """time_ms, bot (-1: all of them), optimistic, pessimistic: the equity of the fleets beside the run's own. Empty
+        where they were off."""
+        return frame(self._connection, "bounds", run_id, "ORDER BY time_ms, bot")
+
     def marks(self, run_id: str) -> pl.DataFrame:
         """The touch of each symbol at each minute: time_ms, symbol, bid, ask."""
         return frame(self._connection, "marks", run_id, "ORDER BY time_ms, symbol")

@@ -39,6 +39,7 @@ _FILL = (
 )
 _RECEIPT = "INSERT INTO receipts (run_id, bot, fill_number, body) VALUES (?,?,?,?)"
 _EQUITY = "INSERT INTO equity (run_id, time_ms, bot, equity, cash, position_value) VALUES (?,?,?,?,?,?)"
+_BOUNDS = "INSERT INTO bounds (run_id, time_ms, bot, optimistic, pessimistic) VALUES (?,?,?,?,?)"
 _MARK = "INSERT INTO marks (run_id, time_ms, symbol, bid, ask) VALUES (?,?,?,?,?)"
 _EVENT = "INSERT INTO events (run_id, time_ms, wall_ms, kind, bot, detail) VALUES (?,?,?,?,?,?)"
 #: Not a statement: rows of the egress log are linked to the row before them when they are written.
@@ -132,6 +133,9 @@ class LedgerWriter:
 
     def equity(self, rows: Sequence[tuple[int, int, float, float, float]]) -> int:
         return self._put(*((_EQUITY, (self.run_id, *row)) for row in rows))
+
+    def bounds(self, rows: Sequence[tuple[int, int, float, float]]) -> int:
+        return self._put(*((_BOUNDS, (self.run_id, *row)) for row in rows))
 
     def marks(self, rows: Sequence[tuple[int, str, float, float]]) -> int:
         return self._put(*((_MARK, (self.run_id, *row)) for row in rows))

@@ -93,6 +93,10 @@ class Journal(Protocol):
         """Rows of (time_ms, bot, equity, cash, position value), quote units. Bot -1 is the whole fleet."""
         ...
 
+    def bounds(self, rows: Sequence[tuple[int, int, float, float]]) -> int:
+        """Rows of (time_ms, bot, equity of the optimistic fleet, of the pessimistic one). Bot -1 is all of them."""
+        ...
+
     def marks(self, rows: Sequence[tuple[int, str, float, float]]) -> int:
         """Rows of (time_ms, symbol, bid, ask): the touch at each close, for plots and baselines."""
         ...

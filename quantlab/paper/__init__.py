@@ -7,7 +7,7 @@ from quantlab.paper.accounting import (
     check_bot_identity,
 )
 from quantlab.paper.accounts import Account
-from quantlab.paper.assumptions import Assumptions, BeyondDepth
+from quantlab.paper.assumptions import Assumptions, BeyondDepth, Terms
 from quantlab.paper.broker import PaperBroker
 from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.filters import WOULD_TRIGGER
@@ -33,6 +33,7 @@ __all__ = [
     "QueueModel",
     "Replayed",
     "StandardFees",
+    "Terms",
     "as_unknown",
     "check_accounts",
     "check_asset_balances",

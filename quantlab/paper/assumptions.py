@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
 from quantlab.model import ConfigurationError
-from quantlab.paper.fees import StandardFees
+from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel, MeasuredLatency
 from quantlab.paper.queues import QueueModel
 
@@ -24,6 +24,17 @@ class BeyondDepth(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What the fills of one fleet are computed with."""
+
+    fees: FeeModel
+    latency: LatencyModel
+    queue: QueueModel = QueueModel.PROPORTIONAL
+    reaches_beyond: bool = False
+    shared_liquidity: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Assumptions:
     """The `[paper]` table of a fleet file, so that a run's own text says what it assumed.
 
@@ -32,7 +43,8 @@ class Assumptions:
     fixed; `round_trips_ms`, where given, takes its place (see `MeasuredLatency`). `queue`: see `queues.py`.
     `beyond_depth`: what becomes of a market order that takes more than is displayed. `shared_liquidity`: what one bot
     took from the book is gone for the others until the market shows it anew. `recover_minutes`: the longest gap over
-    which an order keeps its place in a queue; 0: only where nothing was traded meanwhile.
+    which an order keeps its place in a queue; 0: only where nothing was traded meanwhile. `bounds`: an
+    optimistic and a pessimistic fleet on the same signals run beside this one.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -44,10 +56,11 @@ class Assumptions:
     response_latency_ms: int = 20
     latency_sigma: float = 0.4
     round_trips_ms: tuple[float, ...] = ()
-    queue: QueueModel = QueueModel.PESSIMISTIC
+    queue: QueueModel = QueueModel.PROPORTIONAL
     beyond_depth: BeyondDepth = BeyondDepth.EXPIRE
     shared_liquidity: bool = True
     recover_minutes: int = 30
+    bounds: bool = True
 
     def __post_init__(self) -> None:
         for name, percent in (("maker_fee_pct", self.maker_fee_pct), ("taker_fee_pct", self.taker_fee_pct)):
@@ -62,6 +75,41 @@ class Assumptions:
         share = _BNB_SHARE if self.bnb_discount else Decimal(1)
         source = "setting, BNB discount" if self.bnb_discount else "setting"
         return StandardFees(self.maker_fee_pct / 100 * share, self.taker_fee_pct / 100 * share, source)
+
+    def terms(self) -> Terms:
+        """What is expected."""
+        return Terms(
+            fees=self.fees(),
+            latency=self.latency(),
+            queue=self.queue,
+            reaches_beyond=self.beyond_depth is BeyondDepth.IMPACT,
+            shared_liquidity=self.shared_liquidity,
+        )
+
+    def optimistic(self) -> Terms:
+        """Nobody before the bots in a queue, the least latency (that 5 % of orders have or less), fees with the BNB
+        discount."""
+        return Terms(
+            fees=replace(self, bnb_discount=True).fees(),
+            latency=self._latency_at(0.05),
+            queue=QueueModel.OPTIMISTIC,
+            reaches_beyond=self.beyond_depth is BeyondDepth.IMPACT,
+            shared_liquidity=self.shared_liquidity,
+        )
+
+    def pessimistic(self) -> Terms:
+        """All cancels behind the bots in a queue, the latency that only 5 % of orders exceed, fees without discount."""
+        return Terms(
+            fees=replace(self, bnb_discount=False).fees(),
+            latency=self._latency_at(0.95),
+            queue=QueueModel.PESSIMISTIC,
+            reaches_beyond=self.beyond_depth is BeyondDepth.IMPACT,
+            shared_liquidity=self.shared_liquidity,
+        )
+
+    def _latency_at(self, quantile: float) -> FixedLatency:
+        model = self.latency()
+        return FixedLatency(model.order_ms(quantile), model.response_ms(quantile))
 
     def latency(self) -> LatencyModel:
         if self.round_trips_ms:
@@ -80,5 +128,6 @@ class Assumptions:
             "latency": self.latency().name,
             "queue": str(self.queue),
             "beyond_depth": str(self.beyond_depth),
+            "bounds": "on" if self.bounds else "off",
             "liquidity": "shared by the fleet" if self.shared_liquidity else "each bot has the whole book",
         }

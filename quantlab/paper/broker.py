@@ -24,12 +24,10 @@ from quantlab.model import (
     Trade,
 )
 from quantlab.paper.accounts import Account
+from quantlab.paper.assumptions import Terms
 from quantlab.paper.draws import Purpose, uniform
 from quantlab.paper.execution import Executor
-from quantlab.paper.fees import FeeModel
-from quantlab.paper.latency import LatencyModel
 from quantlab.paper.liquidity import Liquidity
-from quantlab.paper.queues import QueueModel
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.schedule import NEVER_MS, Schedule
 from quantlab.paper.simulator import Outcome, SimulatedExchange
@@ -52,12 +50,8 @@ class PaperBroker:
         journal: Journal,
         *,
         accounts: Sequence[Account],
-        fees: FeeModel,
-        latency: LatencyModel,
+        terms: Terms,
         seed: int,
-        shared_liquidity: bool = True,
-        queue: QueueModel = QueueModel.PESSIMISTIC,
-        reaches_beyond: bool = False,
         on_report: Callable[[OrderReport], None],
     ) -> None:
         self.accounts = {account.bot: account for account in accounts}
@@ -68,9 +62,9 @@ class PaperBroker:
             books,
             journal,
             self.accounts,
-            Executor(fees, latency.name, seed, queue),
-            Liquidity(shared=shared_liquidity),
-            reaches_beyond=reaches_beyond,
+            Executor(terms.fees, terms.latency.name, seed, terms.queue),
+            Liquidity(shared=terms.shared_liquidity),
+            reaches_beyond=terms.reaches_beyond,
             answer=self._answer,
             response_ms=self._response_ms,
         )
@@ -78,7 +72,7 @@ class PaperBroker:
         self._instruments = instruments
         self._books = books
         self._journal = journal
-        self._latency = latency
+        self._latency = terms.latency
         self._seed = seed
         self._on_report = on_report
         self._schedule = Schedule()

@@ -58,6 +58,9 @@ class Journal:
     def equity(self, rows: Any) -> int:
         return self._put("equity", rows)
 
+    def bounds(self, rows: Any) -> int:
+        return self._put("bounds", rows)
+
     def marks(self, rows: Any) -> int:
         return self._put("marks", rows)
 

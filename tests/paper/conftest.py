@@ -20,7 +20,7 @@ from quantlab.model import (
     TimeInForce,
     Trade,
 )
-from quantlab.paper import Account, FixedLatency, PaperBroker, QueueModel, StandardFees
+from quantlab.paper import Account, FixedLatency, PaperBroker, QueueModel, StandardFees, Terms
 
 SYMBOL = "BTCUSDT"
 
@@ -88,6 +88,9 @@ class MemoryJournal:
     def equity(self, rows: Sequence[tuple[int, int, float, float, float]]) -> int:
         return self._add("equity", rows)
 
+    def bounds(self, rows: Sequence[tuple[int, int, float, float]]) -> int:
+        return self._add("bounds", rows)
+
     def marks(self, rows: Sequence[tuple[int, str, float, float]]) -> int:
         return self._add("marks", rows)
 
@@ -127,12 +130,14 @@ class World:
             {instrument.symbol: self.book},
             self.journal,
             accounts=[Account.open(bot, instrument, Decimal(capital)) for bot in range(bots)],
-            fees=options.get("fees", StandardFees()),
-            latency=options.get("latency", FixedLatency(order=40, response=20)),
+            terms=Terms(
+                fees=options.get("fees", StandardFees()),
+                latency=options.get("latency", FixedLatency(order=40, response=20)),
+                queue=options.get("queue", QueueModel.PESSIMISTIC),
+                reaches_beyond=options.get("reaches_beyond", False),
+                shared_liquidity=options.get("shared_liquidity", True),
+            ),
             seed=options.get("seed", 1),
-            shared_liquidity=options.get("shared_liquidity", True),
-            queue=options.get("queue", QueueModel.PESSIMISTIC),
-            reaches_beyond=options.get("reaches_beyond", False),
             on_report=self._hear,
         )
         self.now_ms = 1_000

@@ -11,7 +11,7 @@ from typing import Any
 from quantlab.fleet.replay import MemoryJournal
 from quantlab.market import Book, FrameDecoder, decode_depth
 from quantlab.model import DepthUpdate, Instrument, Order, OrderType, Side, Trade
-from quantlab.paper import Account, FixedLatency, PaperBroker, QueueModel, StandardFees
+from quantlab.paper import Account, FixedLatency, PaperBroker, QueueModel, StandardFees, Terms
 from tests.market.recorded import hftbacktest, instrument
 
 ORDER_MS = 40
@@ -107,11 +107,13 @@ def ours(stage: Stage, queue: QueueModel) -> list[dict[str, Any]]:
         {symbol: book},
         journal,
         accounts=[account],
-        fees=StandardFees(Decimal(0), Decimal(0), "none"),
-        latency=FixedLatency(ORDER_MS, 1),
+        terms=Terms(
+            fees=StandardFees(Decimal(0), Decimal(0), "none"),
+            latency=FixedLatency(ORDER_MS, 1),
+            queue=queue,
+            shared_liquidity=False,
+        ),
         seed=1,
-        shared_liquidity=False,
-        queue=queue,
         on_report=lambda report: None,
     )
     book.snapshot(stage.snapshot)
