@@ -7,6 +7,7 @@ maximum of the exchange's stamps. Nothing here knows a socket, a disk or a clock
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
@@ -110,6 +111,14 @@ class Engine:
     def until_ms(self) -> int | None:
         """Engine time at which the run is over by itself."""
         return self.start_ms + self._length_ms if self.start_ms and self._length_ms is not None else None
+
+    @property
+    def bounds(self) -> tuple[Decimal, Decimal] | None:
+        """The equity of the optimist and of the pessimist, as they were marked last; None where none sails beside."""
+        if len(self._crews) == 1:
+            return None
+        optimist, pessimist = (crew.desk.guard.equity() for crew in self._crews[1:])
+        return optimist, pessimist
 
     @property
     def series(self) -> list[tuple[str, str]]:

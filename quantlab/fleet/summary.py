@@ -32,6 +32,7 @@ def summarise(
     verdict = check_accounts([bot.account for bot in engine.bots], fills, engine.instruments)
     orders = ledger.order_rows(run_id)
     equity = sum((bot.last_equity for bot in engine.bots), Decimal(0))
+    whole = sum(capital.values(), Decimal(0))
     traded = {fill.bot for fill in fills}
     streaming = timing["stream_seconds"]
     log = ledger.egress_end(run_id)
@@ -48,7 +49,8 @@ def summarise(
         "fills": len(fills),
         "fills_sha256": fills_sha256(fills),
         "fees_usdt": _plain(sum((fill.fee_quote for fill in fills), Decimal(0))),
-        "net_pnl_usdt": _plain(equity - sum(capital.values(), Decimal(0))),
+        "net_pnl_usdt": _plain(equity - whole),
+        "bounds": _bounds(engine, whole),
         "accounting_ok": verdict.ok,
         "accounting_problems": list(verdict.problems),
         "requests": {**requests, "egress_rows": log.rows, "egress_head": log.head},
@@ -101,3 +103,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def _plain(value: Decimal) -> str:
     return f"{value.normalize():f}"
+
+
+def _bounds(engine: Engine, capital: Decimal) -> dict[str, str] | None:
+    """What the fleets beside the run made; None where none sailed."""
+    if engine.bounds is None:
+        return None
+    high, low = (_plain(equity - capital) for equity in engine.bounds)
+    return {"optimistic_net_pnl_usdt": high, "pessimistic_net_pnl_usdt": low}

@@ -64,6 +64,7 @@ class RunData:
         self.receipts = ledger.receipts(run_id)
         self.orders = ledger.orders(run_id)
         self.equity = ledger.equity(run_id)
+        self.bounds = ledger.bounds(run_id)
         self.marks = ledger.marks(run_id)
         self.events = ledger.events(run_id)
         self.egress = ledger.egress(run_id)

@@ -33,12 +33,11 @@ def equity_figure(run: RunData) -> Picture:
     fleet = equity_frame(run.equity)
     figure, axes = blank_figure(2, 1, height=4.8, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
     top, low = axes[:, 0]
-    times = _times(fleet["time_ms"])
+    times = moments(fleet["time_ms"])
     lines = [("fleet", times, fleet["equity"], BLUE, 1.9, "-")]
     base = run.baselines
     if not base.is_empty():
-        moments = _times(base["time_ms"])
-        lines.append(("buy and hold", moments, base["buy_and_hold"], ORANGE, 1.4, "-"))
+        lines.append(("buy and hold", moments(base["time_ms"]), base["buy_and_hold"], ORANGE, 1.4, "-"))
     top.axhline(run.capital, color=GREY, linewidth=1.1, linestyle=(0, (4, 3)))
     for _, x, y, color, width, style in lines:
         top.plot(x, y, color=color, linewidth=width, linestyle=style)
@@ -75,9 +74,9 @@ def strategy_figure(run: RunData) -> Picture:
     for name, axis in zip(names, axes.flat, strict=False):
         mine = result.filter(pl.col("strategy") == name).sort("time_ms")
         for _, bot in mine.group_by("bot", maintain_order=True):
-            axis.plot(_times(bot["time_ms"]), bot["pct"], color=SKY, linewidth=0.7, alpha=0.9)
+            axis.plot(moments(bot["time_ms"]), bot["pct"], color=SKY, linewidth=0.7, alpha=0.9)
         mean = mine.group_by("time_ms", maintain_order=True).agg(pl.col("pct").mean())
-        axis.plot(_times(mean["time_ms"]), mean["pct"], color=BLUE, linewidth=1.8)
+        axis.plot(moments(mean["time_ms"]), mean["pct"], color=BLUE, linewidth=1.8)
         axis.axhline(0, color=GREY, linewidth=0.8)
         axis.set_title(name.replace("_", " "), fontsize=9.5)
         if not mean.is_empty():
@@ -103,11 +102,11 @@ def trades_figure(run: RunData, *, bots: int = 4) -> Picture:
     figure, axes = blank_figure(rows, 2 if len(chosen) > 1 else 1, height=2.5 * rows + 0.2)
     for row, axis in zip(chosen, axes.flat, strict=False):
         marks = run.marks.filter(pl.col("symbol") == row["symbol"]).sort("time_ms")
-        axis.plot(_times(marks["time_ms"]), (marks["bid"] + marks["ask"]) / 2, color=GREY, linewidth=1)
+        axis.plot(moments(marks["time_ms"]), (marks["bid"] + marks["ask"]) / 2, color=GREY, linewidth=1)
         fills = run.fills.filter(pl.col("bot") == row["bot"])
         for side, sign, color, words in (("BUY", "^", BLUE, "bought"), ("SELL", "v", VERMILLION, "sold")):
             mine = fills.filter(pl.col("side") == side)
-            axis.scatter(_times(mine["time_ms"]), mine["price"], marker=sign, s=26, color=color, linewidths=0.5,
+            axis.scatter(moments(mine["time_ms"]), mine["price"], marker=sign, s=26, color=color, linewidths=0.5,
                          edgecolors="white", zorder=3, label=f"{words} ({mine.height})")  # fmt: skip
         axis.set_title(f"{row['name']} · {row['symbol']} {row['timeframe']} · {_signed(row['net_pct'], '%')}")
         axis.yaxis.set_major_formatter(_thousands())
@@ -209,7 +208,7 @@ def events_figure(run: RunData) -> Picture:
     axis = axes[0, 0]
     for level, kind in enumerate(kinds):
         mine = events.filter(pl.col("kind") == kind)
-        axis.scatter(_times(mine["time_ms"]), [level] * mine.height, marker="|", s=90, color=_event_color(kind))
+        axis.scatter(moments(mine["time_ms"]), [level] * mine.height, marker="|", s=90, color=_event_color(kind))
     axis.set_yticks(range(len(kinds)), kinds)
     axis.set_ylim(len(kinds) - 0.4, -0.6)
     if run.from_ms and run.to_ms and run.to_ms > run.from_ms:
@@ -261,7 +260,7 @@ def _time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _times(ms: pl.Series) -> Any:
+def moments(ms: pl.Series) -> Any:
     return ms.cast(pl.Int64).cast(pl.Datetime("ms")).to_numpy()
 
 

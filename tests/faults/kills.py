@@ -99,6 +99,7 @@ def rows(home: Path) -> dict[str, Any]:
             "orders": ledger.order_rows("r"),
             "receipts": ledger.receipts("r"),
             "equity": ledger.equity("r").rows(),
+            "bounds": ledger.bounds("r").rows(),
             "events": kept,
             "resumed": events.filter(events["kind"] == "resumed").height,
             "not_taken_up": events.filter(events["kind"] == "log not taken up")["detail"].to_list(),
