@@ -116,6 +116,8 @@ class MissedTrades:
             if oldest is None and rows[-1].T - last.time_ms > self._longest_ms:
                 raise Unknown(f"the gap is longer than {self._longest_ms // MINUTE_MS} minutes")
             if oldest is None and rows[-1].l < last.trade_id:
+                if last.time_ms >= rows[-1].T:
+                    return pages  # the answer is older than what the stream had told
                 raise Unknown("the exchange counts its trades anew")
             if oldest is not None and rows[0].a >= oldest.a:
                 raise Unknown("the exchange keeps no trades that old")
