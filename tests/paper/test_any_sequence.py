@@ -16,7 +16,7 @@ from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from quantlab.model import OrderStatus, OrderType, QuantlabError, Side, TimeInForce
-from quantlab.paper import DrawnLatency, check_accounts, difference
+from quantlab.paper import DrawnLatency, QueueModel, check_accounts, difference
 from quantlab.paper.fees import Fee
 
 BOTS = 2
@@ -27,9 +27,11 @@ sides = st.tuples(st.integers(1, 3_000), st.integers(1, 3_000), st.integers(1, 3
 class AnySequence(RuleBasedStateMachine):
     """Drives one world and remembers each step, so that a second world can repeat it."""
 
-    def __init__(self, make_world) -> None:
+    def __init__(self, make_world, queue, reaches_beyond) -> None:
         super().__init__()
-        self.fresh = lambda: make_world(bots=BOTS, latency=DrawnLatency(sigma=1.0), seed=11)
+        self.fresh = lambda: make_world(
+            bots=BOTS, latency=DrawnLatency(sigma=1.0), seed=11, queue=queue, reaches_beyond=reaches_beyond
+        )
         self.world = self.fresh()
         self.steps: list = []
         self.books: dict = {}
@@ -147,6 +149,10 @@ class AnySequence(RuleBasedStateMachine):
             return
         bids, asks = self.books[receipt.book_id]
         far = dict(asks if fill.side is Side.BUY else bids)
+        if receipt.basis == "beyond":
+            assert (ticks > max(far)) if fill.side is Side.BUY else (ticks < min(far))
+            assert lots <= sum(far.values())
+            return
         self.used[fill.side, receipt.book_id, ticks] += lots
         assert self.used[fill.side, receipt.book_id, ticks] <= far[ticks]
 
@@ -194,9 +200,12 @@ def _pass(world, ms):
     world.pass_ms(ms)
 
 
-def _run(make_world, examples: int, steps: int, phases: Sequence[Phase] = tuple(Phase)) -> None:
+MODELS = [(QueueModel.PESSIMISTIC, False), (QueueModel.PROPORTIONAL, True), (QueueModel.OPTIMISTIC, True)]
+
+
+def _run(make_world, examples: int, steps: int, phases: Sequence[Phase] = tuple(Phase), model=MODELS[1]) -> None:
     run_state_machine_as_test(
-        lambda: AnySequence(make_world),
+        lambda: AnySequence(make_world, *model),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -209,8 +218,9 @@ def _run(make_world, examples: int, steps: int, phases: Sequence[Phase] = tuple(
     )
 
 
-def test_any_sequence(make_world):
-    _run(make_world, examples=300, steps=40)
+@pytest.mark.parametrize("model", MODELS)
+def test_any_sequence(make_world, model):
+    _run(make_world, examples=150, steps=40, model=model)
 
 
 @pytest.mark.parametrize(
@@ -231,5 +241,6 @@ def test_the_machine_notices_faults(make_world, monkeypatch, target, fault):
 
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
-def test_any_sequence_campaign(make_world):
-    _run(make_world, examples=5_000, steps=60)
+@pytest.mark.parametrize("model", MODELS)
+def test_any_sequence_campaign(make_world, model):
+    _run(make_world, examples=5_000, steps=60, model=model)
