@@ -90,6 +90,9 @@ def run(
     reports: Annotated[Path | None, typer.Option(help="Where run folders go (default: reports/).")] = None,
     report: Annotated[bool, typer.Option(help="Make the HTML report at the end.")] = True,
     record: Annotated[bool, typer.Option(help="Keep the input log, so that the run can be verified.")] = True,
+    checkpoint_every: Annotated[
+        float, typer.Option(help="Seconds between two checkpoints: what a restart has to run over again.", min=0.1)
+    ] = 120.0,
     sealed: Sealed = False,
     gate: Annotated[int | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
@@ -110,6 +113,7 @@ def run(
         report=report,
         record=record,
         quiet=as_json,
+        checkpoint_s=checkpoint_every,
         sealed=sealed,
     )
     if gate is not None:

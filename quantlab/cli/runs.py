@@ -34,6 +34,7 @@ class RunOptions:
     report: bool = True
     record: bool = True
     quiet: bool = False
+    checkpoint_s: float = 120.0
     #: The engine runs behind a seal of the kernel, in a process of its own (`sealed`).
     sealed: bool = False
 
@@ -149,6 +150,7 @@ def run_engine(options: RunOptions, preflight: dict[str, Any] | None = None) -> 
             length_ms=options.length_ms,
             reports=options.reports,
             record=options.record,
+            checkpoint_s=options.checkpoint_s,
             on_progress=progress.show,
             watch=watch,
             preflight=preflight,

@@ -71,6 +71,7 @@ def _command(options: RunOptions, descriptor: int) -> list[str]:
     command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--sealed", "--gate", str(descriptor)]
     command += ["--fleet", str(options.fleet), "--run-id", str(options.run_id), "--seed", str(options.seed)]
     command += ["--reports", str(options.reports), "--record" if options.record else "--no-record"]
+    command += ["--checkpoint-every", repr(options.checkpoint_s)]
     if options.length_ms is not None:
         command += ["--minutes", repr(options.length_ms / 60_000)]
     return [*command, "--json"] if options.quiet else command

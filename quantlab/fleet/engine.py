@@ -94,7 +94,7 @@ class Engine:
 
     def _sail(self, crews: Sequence[Crew]) -> None:
         """The first crew is the run's own; those beside it bound its result."""
-        self._crews = crews
+        self.crews = crews
         own = crews[0]
         self.bots, self.desk, self.broker = own.bots, own.desk, own.broker
         for crew in crews:
@@ -103,9 +103,17 @@ class Engine:
 
     def sail_alone(self) -> None:
         """The run's own crew is where its ledger says; of those beside it nothing is known any more."""
-        if len(self._crews) > 1:
-            self._sail(self._crews[:1])
+        if len(self.crews) > 1:
+            self._sail(self.crews[:1])
             self._journal.event(self.now_ms, "bounds lost", None, {"why": "they are known from the input log alone"})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what it is given anew where it goes on: whom it asks, where it writes, how it reads frames."""
+        return self.__dict__ | {"_rest": None, "_recorder": None, "_decode": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._decode = FrameDecoder(self.instruments).decode
 
     @property
     def until_ms(self) -> int | None:
@@ -115,9 +123,9 @@ class Engine:
     @property
     def bounds(self) -> tuple[Decimal, Decimal] | None:
         """The equity of the optimist and of the pessimist, as they were marked last; None where none sails beside."""
-        if len(self._crews) == 1:
+        if len(self.crews) == 1:
             return None
-        optimist, pessimist = (crew.desk.guard.equity() for crew in self._crews[1:])
+        optimist, pessimist = (crew.desk.guard.equity() for crew in self.crews[1:])
         return optimist, pessimist
 
     @property
@@ -143,7 +151,7 @@ class Engine:
             symbol = event.symbol
             if not self.books[symbol].overlay(event):
                 return
-            for crew in self._crews:
+            for crew in self.crews:
                 if symbol in crew.broker.resting or symbol in crew.quoters:
                     crew.book_moved(symbol, self.now_ms)
         elif type(event) is Trade:
@@ -157,7 +165,7 @@ class Engine:
                 if self._missed.gaps and symbol in self._missed.gaps:
                     self._missed.gaps[symbol].waiting.append(event)
                 else:
-                    for crew in self._crews:
+                    for crew in self.crews:
                         if symbol in crew.broker.resting:
                             crew.broker.on_trade(event)
         elif type(event) is DepthUpdate:
@@ -195,9 +203,9 @@ class Engine:
             if kind == "depth":
                 book = self.books[rest]
                 shown_id = book.depth_id
-                if book.snapshot(decode_depth(payload, self.instruments[rest])):
+                if book.snapshot(decode_depth(payload, self.instruments[rest]), self.now_ms):
                     if book.depth_id != shown_id:
-                        for crew in self._crews:
+                        for crew in self.crews:
                             crew.broker.look_anew(rest)
                     self._note_sync(rest)
                 else:
@@ -244,7 +252,7 @@ class Engine:
         if self._recorder is not None:
             self._recorder.entry("command", "ask", b"{}")
         self.unsettled = False
-        return self._backfill.due(self.now_ms, set().union(*(crew.held() for crew in self._crews)))
+        return self._backfill.due(self.now_ms, set().union(*(crew.held() for crew in self.crews)))
 
     def command(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Consume a command: "pause", "resume"; "reduce" and "kill" of all bots, or the one named by `bot`."""
@@ -257,7 +265,7 @@ class Engine:
         if self._recorder is not None:
             self._recorder.entry("command", name, msgspec.json.encode(arguments))
         self._journal.event(self.now_ms, f"command {name}", None if only is None else chosen[0].index, {})
-        for crew in self._crews:
+        for crew in self.crews:
             crew.command(name, [bot.index for bot in chosen], self.now_ms)
 
     def finish(self, why: str) -> None:
@@ -265,7 +273,7 @@ class Engine:
         self.over = True
         if self._recorder is not None:
             self._recorder.entry("command", "finish", msgspec.json.encode({"why": why}))
-        for crew in self._crews:
+        for crew in self.crews:
             crew.broker.end(self.now_ms, why)
         if self.start_ms:
             self._marks.remember(self.now_ms)
@@ -291,7 +299,7 @@ class Engine:
 
     def _advance(self, to_ms: int) -> None:
         """Move engine time to `to_ms`: what was due before happens first, against the book as it stood."""
-        for crew in self._crews:
+        for crew in self.crews:
             crew.advance(to_ms)
         if to_ms >= self._look_ms:
             self._look(to_ms)
@@ -309,7 +317,7 @@ class Engine:
         self._look_ms = to_ms - to_ms % LOOK_MS + LOOK_MS
         for symbol in self._fresh.look(to_ms):
             self.books[symbol].reset()  # its next event asks for a snapshot
-        for crew in self._crews:
+        for crew in self.crews:
             crew.desk.guard.look(to_ms)
 
     def _closed_at(self, close_ms: int) -> None:
@@ -319,7 +327,7 @@ class Engine:
     def resume_at(self, time_ms: int) -> None:
         """Take engine time up where a run left it: what is older is no news."""
         self.now_ms = time_ms
-        for crew in self._crews:
+        for crew in self.crews:
             crew.broker.now_ms = time_ms
 
     def _close_minute(self, minute_ms: int) -> None:
@@ -328,7 +336,7 @@ class Engine:
             self._missed.give_up(symbol, "nobody told what was traded meanwhile")
         if not self._backfill.warm or self._missed.gaps:
             self.unsettled = True
-        for crew in self._crews:
+        for crew in self.crews:
             crew.close_minute(minute_ms)
         self._marks.remember(minute_ms)
 
@@ -342,7 +350,7 @@ class Engine:
         if book.in_sync:
             if symbol in self._fresh.since_ms:
                 self._note_sync(symbol)
-            for crew in self._crews:
+            for crew in self.crews:
                 if symbol in crew.broker.resting or symbol in crew.quoters:
                     crew.book_moved(symbol, self.now_ms)
             return
@@ -364,7 +372,7 @@ class Engine:
     def _note_sync(self, symbol: str) -> None:
         """The book of `symbol` is whole: what waited for it goes on."""
         self._fresh.whole(symbol, self.now_ms)
-        for crew in self._crews:
+        for crew in self.crews:
             crew.book_whole(symbol, self.now_ms)
 
     def _hold_off(self, symbol: str, pause_ms: int) -> None:
@@ -373,15 +381,15 @@ class Engine:
 
     def _wants(self, bot: Bot, exposure: float | None) -> None:
         """At a close: the bots of that number in all crews follow one strategy."""
-        for crew in self._crews:
+        for crew in self.crews:
             crew.desk.want_exposure(crew.bots[bot.index], exposure, self.now_ms)
 
     def _resting(self) -> set[str]:
         """The symbols in which orders of any crew rest."""
-        return set().union(*(crew.broker.resting for crew in self._crews))
+        return set().union(*(crew.broker.resting for crew in self.crews))
 
     def _play_missed(self, trade: Trade) -> None:
-        for crew in self._crews:
+        for crew in self.crews:
             crew.play_missed(trade, self.now_ms)
 
     def _close_gap(self, symbol: str) -> None:
@@ -394,7 +402,7 @@ class Engine:
             self._trades[symbol] = replace(newest, time_ms=newest.time_ms + STREAM_LATE_MS)
 
     def _lose_track(self, symbol: str, why: str) -> None:
-        for crew in self._crews:
+        for crew in self.crews:
             crew.lose_track(symbol, f"what became of it in the gap is not known: {why}", self.now_ms)
 
     def _missing(self, candle: Candle) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from quantlab.fleet.bot import Bot
@@ -30,8 +32,15 @@ class Group:
 
     def add(self, bot: Bot) -> None:
         self.bots.append(bot)
-        expression = bot.strategy.exposure().last().cast(pl.Float64)
-        self.expressions.append(expression.alias(str(bot.index)))
+        self.expressions.append(_expression(bot))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the expressions: the strategies know them, and a user's own may hold code that is in no module."""
+        return {name: value for name, value in self.__dict__.items() if name != "expressions"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.expressions = [_expression(bot) for bot in self.bots]
 
     def evaluate(self) -> list[tuple[Bot, float | None]]:
         """The exposure each bot wants at the newest close; None where its lookback is not filled yet."""
@@ -43,3 +52,7 @@ class Group:
             (bot, value if held >= bot.strategy.lookback and value is not None and value == value else None)
             for bot, value in zip(self.bots, row, strict=True)
         ]
+
+
+def _expression(bot: Bot) -> pl.Expr:
+    return bot.strategy.exposure().last().cast(pl.Float64).alias(str(bot.index))

@@ -75,6 +75,8 @@ class RunPlan:
     length_ms: int | None = None
     reports: Path = Path("reports")
     record: bool = True
+    #: Wall time between two checkpoints of a recorded paper run: what a restart has to run over again at most.
+    checkpoint_s: float = 120.0
     #: Called a few times a second with what the control socket's "status" answers.
     on_progress: Callable[[dict[str, Any]], None] | None = None
     #: Looks after the keys of the run's market, where there are any.

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from quantlab.recording import Kind, RecordingWriter
+from quantlab.recording import Kind, Position, RecordingWriter
 
 _KINDS = {"answer": Kind.ANSWER, "command": Kind.COMMAND, "mark": Kind.MARK}
 
@@ -48,6 +48,11 @@ class LogRecorder:
 
     def entry(self, kind: str, name: str, payload: bytes) -> None:
         self._writer.append(_KINDS[kind], name, payload, time.time_ns())
+
+    @property
+    def position(self) -> Position:
+        """Behind the newest entry."""
+        return self._writer.position
 
     def close(self) -> None:
         """Write out what is buffered; closing twice is fine."""

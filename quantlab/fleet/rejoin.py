@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from quantlab.fleet.assembly import make_engine
+from quantlab.fleet.checkpoint import checkpoint_path, identity, load
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.plan import RunPlan
 from quantlab.fleet.recorder import LogRecorder, recording_path
 from quantlab.fleet.recovery import Past
 from quantlab.fleet.replay import consumed
 from quantlab.ledger import LedgerWriter, NumberedJournal
-from quantlab.model import CandleSource, Instrument, Refused, instruments_from_exchange_info
+from quantlab.model import CandleSource, Instrument, QuantlabError, Refused, instruments_from_exchange_info
 from quantlab.recording import Kind, Recording
 
 #: Entries between two looks at whether the user wants to stop.
@@ -27,9 +28,10 @@ _AT_ONCE = 5_000
 
 @dataclass(frozen=True)
 class Rejoined:
-    """The engine where it was, the log behind its last entry, and how many rows of the ledger were made good."""
+    """The engine where it was, its journal, the log behind its last entry, and how many rows were made good."""
 
     engine: Engine
+    journal: NumberedJournal
     recorder: LogRecorder
     made_good: int
 
@@ -58,18 +60,53 @@ async def rejoin(
     changed = [symbol for symbol in plan.fleet.symbols if then.get(symbol) != instruments[symbol]]
     if changed:
         raise Refused(f"the exchange has other rules for {' '.join(changed)} now")
-    journal = NumberedJournal(
-        writer,
-        on_disk=past.row.journal_calls,
-        fills={(fill.bot, fill.number): fill for fill in past.fills},
-    )
-    engine = make_engine(plan.fleet, then, journal, seed=plan.seed, length_ms=recording.header["length_ms"], start_ms=0)
-    for count, _ in enumerate(consumed(engine, entries), start=1):
-        if count % _AT_ONCE == 0:
-            on_progress(engine)
-            await asyncio.sleep(0)
-    made_good = journal.go_on()
+    made = _Again(plan, past, writer, then, recording)
+    try:
+        engine, journal = await made.run(on_progress, from_checkpoint=True)
+        made_good = journal.go_on()
+    except QuantlabError:
+        engine, journal = await made.run(on_progress, from_checkpoint=False)
+        made_good = journal.go_on()
     recorder = LogRecorder.reopen(path)
     engine.attach(rest, recorder)
     engine.take_up(plan.length_ms)
-    return Rejoined(engine, recorder, made_good)
+    return Rejoined(engine, journal, recorder, made_good)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """Runs an engine over the log again."""
+
+    plan: RunPlan
+    past: Past
+    writer: LedgerWriter
+    instruments: Mapping[str, Instrument]
+    recording: Recording
+
+    async def run(
+        self, on_progress: Callable[[Engine], None], *, from_checkpoint: bool
+    ) -> tuple[Engine, NumberedJournal]:
+        plan, past = self.plan, self.past
+        journal = NumberedJournal(
+            self.writer,
+            on_disk=past.row.journal_calls,
+            fills={(fill.bot, fill.number): fill for fill in past.fills},
+        )
+        engine = make_engine(
+            plan.fleet, self.instruments, journal,
+            seed=plan.seed, length_ms=self.recording.header["length_ms"], start_ms=0,
+        )  # fmt: skip
+        entries = iter(self.recording)
+        next(entries)  # the exchange's symbols
+        if from_checkpoint:
+            path = checkpoint_path(self.recording.path)
+            kept = load(path, engine, journal, run=identity(self.recording, plan.fleet.sha256, plan.seed))
+            # One that is ahead of the ledger would leave out rows that the ledger does not have.
+            if kept is not None and kept.calls <= (past.row.journal_calls or 0):
+                engine, journal.calls = kept.engine, kept.calls
+                entries = self.recording.since(kept.position)
+        for count, _ in enumerate(consumed(engine, entries), start=1):
+            if count % _AT_ONCE == 0:
+                on_progress(engine)
+                await asyncio.sleep(0)
+        return engine, journal

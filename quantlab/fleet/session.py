@@ -18,6 +18,7 @@ from typing import Any
 
 from quantlab.exchange import Door, DoorConfig
 from quantlab.fleet.assembly import make_engine
+from quantlab.fleet.checkpoint import Checkpoint, checkpoint_path, identity, save
 from quantlab.fleet.control import ControlServer, socket_path
 from quantlab.fleet.engine import Engine
 from quantlab.fleet.keywatch import KeyWatcher
@@ -33,6 +34,7 @@ from quantlab.fleet.summary import status, summarise, write_json
 from quantlab.ledger import Ledger, LedgerWriter, NumberedJournal
 from quantlab.market import stream_names
 from quantlab.model import ConfigurationError, Instrument, QuantlabError, Source, instruments_from_exchange_info
+from quantlab.recording import Recording
 from quantlab.risk import TradingState
 
 #: How often progress is told, and the end looked for.
@@ -107,11 +109,12 @@ class Session:
             folder.mkdir(parents=True, exist_ok=True)
             about = manifest(plan, self._source)
             write_json(folder / "manifest.json", about)
-            await self._follow(journal)
+            await self._follow(journal, recorder)
             timing = self._timing()
             if self._live is not None:
                 await self._live.end(self._why or "end of run")
             engine.finish(self._why or "end of run")
+            self._save_state(recorder)
             journal.wait(journal.event(engine.now_ms, "run ended", None, {"why": self._why or "end of data"}))
             if recorder is not None:
                 recorder.close()
@@ -127,7 +130,7 @@ class Session:
             write_json(folder / "summary.json", summary)
             return summary
 
-    async def _follow(self, journal: LedgerWriter) -> None:
+    async def _follow(self, journal: LedgerWriter, recorder: LogRecorder | None) -> None:
         """Deliver the stream to the engine until the run is over."""
         loop = asyncio.get_running_loop()
         streams = stream_names(self.plan.fleet.symbols, self._engine.series)
@@ -144,13 +147,14 @@ class Session:
                 watch = asyncio.create_task(self._watch(journal))
                 keys = asyncio.create_task(self._watch_keys(journal))
                 clock = asyncio.create_task(self._door.clock.run())
+                state = asyncio.create_task(self._keep_state(recorder))
                 live = [asyncio.create_task(self._live.run())] if self._live else []
                 try:
                     await asyncio.wait({feed, watch, *live}, return_when=asyncio.FIRST_COMPLETED)
                     await self._door.feed.stop()
                     await asyncio.wait({feed}, timeout=_END_S)  # it may be waiting for an answer that never comes
                 finally:
-                    tasks = (feed, watch, keys, clock, *live)
+                    tasks = (feed, watch, keys, clock, state, *live)
                     for task in tasks:
                         task.cancel()
                     ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -181,6 +185,23 @@ class Session:
         if self.plan.watch is not None:
             self._keys = KeyWatcher(self.plan.watch, self._engine, journal)
             await self._keys.run()
+
+    async def _keep_state(self, recorder: LogRecorder | None) -> None:
+        """Keep the engine's state now and then, so that a restart does not run over the whole log."""
+        while True:
+            await asyncio.sleep(self.plan.checkpoint_s)
+            self._save_state(recorder)
+
+    def _save_state(self, recorder: LogRecorder | None) -> None:
+        """A checkpoint that cannot be written costs time at the next start and nothing else."""
+        journal, fleet = self._numbered, self.plan.fleet
+        if journal is None or recorder is None:
+            return
+        journal.settle()
+        log = Recording(recorder.path)
+        kept = Checkpoint(self._engine, recorder.position, journal.calls)
+        with suppress(OSError):
+            save(checkpoint_path(log.path), kept, journal, run=identity(log, fleet.sha256, self.plan.seed))
 
     def stop(self, why: str) -> None:
         """End the run gracefully: resting orders are cancelled, positions stay, the summary is written."""
@@ -243,6 +264,7 @@ class Session:
         """Make the engine: anew, or where its input log ended, or else its ledger. Returns what writes its log."""
         plan, live = self.plan, self._live
         counts = plan.record and live is None
+        self._numbered: NumberedJournal | None = None
         if past is not None and counts:
             try:
                 rejoined = await rejoin(plan, past, journal, instruments, self._door.rest, self._told_again)
@@ -251,7 +273,7 @@ class Session:
                 if past.row.journal_calls == 0:  # it ended before anything happened
                     past = None
             else:
-                self._engine = rejoined.engine
+                self._engine, self._numbered = rejoined.engine, rejoined.journal
                 self._events_before = rejoined.engine.events
                 return rejoined.recorder
         recorder = None
@@ -259,10 +281,12 @@ class Session:
             part = next_part(plan.settings.home, plan.run_id) if past is not None else 0
             recorder = LogRecorder.begin(recording_path(plan.settings.home, plan.run_id, part), self._header())
             recorder.entry("answer", "exchangeInfo", exchange_info)
+        if counts and past is None:
+            self._numbered = NumberedJournal(journal)
         self._engine = make_engine(
             plan.fleet,
             instruments,
-            NumberedJournal(journal) if counts and past is None else journal,
+            self._numbered or journal,
             seed=plan.seed,
             rest=self._door.rest,
             recorder=recorder,

@@ -29,6 +29,7 @@ class NumberedJournal:
         fills: Mapping[tuple[int, int], Fill] | None = None,
     ) -> None:
         self.calls = 0
+        self._newest = 0
         self._writer = writer
         self._on_disk = on_disk or 0
         self._fills = fills or {}
@@ -68,6 +69,10 @@ class NumberedJournal:
         if self._held is None:
             self._writer.wait(ticket)
 
+    def settle(self) -> None:
+        """Return when every call so far is on disk."""
+        self._writer.wait(self._newest)
+
     def go_on(self) -> int:
         """The engine is where it was: write what the ledger did not have yet. Returns how many calls that were."""
         if self.calls < self._on_disk:
@@ -84,7 +89,8 @@ class NumberedJournal:
         self.calls += 1
         if self._held is None:
             self._writer.number = self.calls
-            return write()
+            self._newest = write()
+            return self._newest
         if self.calls > self._on_disk:
             self._held.append((self.calls, write))
         return 0

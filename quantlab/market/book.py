@@ -55,7 +55,7 @@ class Book:
         self._asks = _Levels(-1)
         self._buffer: deque[DepthUpdate] = deque(maxlen=_BUFFERED_EVENTS)
         self._depth_id = 0
-        #: Time of the depth event that is the newest in it; 0 where that is a snapshot, which has none.
+        #: Time of the depth event that is the newest in it; of a snapshot, when it was taken in; 0 before that.
         self._depth_ms = 0
         self._in_sync = False
         #: The levels are those of before a gap, which may have been none.
@@ -83,9 +83,10 @@ class Book:
             self._write(update)
         return True
 
-    def snapshot(self, snapshot: DepthSnapshot) -> bool:
-        """Begin from `snapshot` and apply the buffered events. False: it is too old (or a buffered event is missing
-        after it), ask for another; the events stay buffered. A book in sync that is further keeps what it has."""
+    def snapshot(self, snapshot: DepthSnapshot, at_ms: int = 0) -> bool:
+        """Begin from `snapshot`, taken in at engine time `at_ms`, and apply the buffered events. False: it is too old
+        (or a buffered event is missing after it), ask for another; the events stay buffered. A book in sync that is
+        further keeps what it has."""
         if (self._in_sync or self._in_doubt) and snapshot.last_update_id <= self._depth_id:
             return self._in_sync or self._keep()
         buffered = self._buffer
@@ -95,7 +96,7 @@ class Book:
         self._bids.fill(snapshot.bids)
         self._asks.fill(snapshot.asks)
         self._depth_id = snapshot.last_update_id
-        self._depth_ms = self._kept_ms = 0
+        self._depth_ms, self._kept_ms = max(1, at_ms), 0
         self._in_doubt = False
         self._in_sync = True
         self._drop_quote_if_old()
@@ -121,7 +122,7 @@ class Book:
     def doubt(self) -> None:
         """Something may have been missed, or nothing: the book is out of sync until a snapshot tells. One that is not
         newer than the book leaves it as it is."""
-        if self._in_sync and self._depth_ms:
+        if (self._in_sync or self._in_doubt) and self._depth_ms:
             self._in_doubt, self._in_sync = True, False
         else:
             self.reset()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -85,6 +86,10 @@ class PaperBroker:
         self._last_report_ms = dict.fromkeys(self.accounts, 0)
         self._ticket = 0
         self._durable_ticket = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tickets are of one journal: where this goes on with another, all that was written before is on disk."""
+        return self.__dict__ | {"_ticket": 0, "_durable_ticket": 0}
 
     # -- Broker: what a bot may do ---------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ def start(root: Path, url: str, fleet: Path, minutes: float) -> subprocess.Popen
     }
     command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--no-report", "--json"]
     command += ["--fleet", str(fleet), "--run-id", "r", "--minutes", f"{minutes:g}"]
+    command += ["--checkpoint-every", "0.8"]
     root.mkdir(exist_ok=True)
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, cwd=root)

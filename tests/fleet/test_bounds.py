@@ -60,7 +60,7 @@ async def test_the_optimist_is_filled_at_the_front_of_the_queue(fleet: FleetSpec
     await connect(engine)
     for n in range(1, 4):
         engine.frame(depth("XRPUSDT", 100 + n, 100 + n, START_MS + n * 2_000))
-    own, optimist, pessimist = engine._crews
+    own, optimist, pessimist = engine.crews
     (order,) = own.broker.open_orders(2)
     assert [crew.broker.open_orders(2)[0].price for crew in (optimist, pessimist)] == [order.price] * 2
     engine.frame(trade("XRPUSDT", START_MS + 8_000, price=str(order.price)))
@@ -76,11 +76,9 @@ async def test_all_three_obey_commands(fleet: FleetSpec) -> None:
     engine, _ = make(fleet)
     await connect(engine)
     engine.command("kill", {"bot": "eth"})
-    assert [[str(bot.gate.state) for bot in crew.bots] for crew in engine._crews] == [
-        ["ACTIVE", "HALTED", "ACTIVE"]
-    ] * 3
+    assert [[str(bot.gate.state) for bot in crew.bots] for crew in engine.crews] == [["ACTIVE", "HALTED", "ACTIVE"]] * 3
     engine.command("pause", {})
-    assert all(crew.desk.paused for crew in engine._crews)
+    assert all(crew.desk.paused for crew in engine.crews)
 
 
 @pytest.mark.parametrize("bounds", [True, False])

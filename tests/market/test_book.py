@@ -249,3 +249,56 @@ def test_no_sequence_of_depth_and_quotes_shows_a_crossed_market(events: list[tup
         assert_whole(book)
         if book.needs_snapshot:
             assert book.snapshot(snapshot(last))
+
+
+# --- in doubt ------------------------------------------------------------------------------------------------------
+
+
+def timed(first: int, last: int, at_ms: int, bids: list[tuple[int, int]]) -> DepthUpdate:
+    return DepthUpdate("BTCUSDT", first, last, at_ms, bids, [])
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("with_event", [True, False])
+def test_doubt_that_an_answer_takes_away_leaves_the_book_as_it_was(times: int, with_event: bool) -> None:
+    """However often it came, whether a depth event was seen or a snapshot alone, and with the newest quote on top."""
+    book = Book(BTC)
+    book.snapshot(snapshot(10), at_ms=5_000)
+    if with_event:
+        book.apply(timed(11, 12, 6_000, [(97, 3)]))
+    book.overlay(Quote("BTCUSDT", 15, 98, 1, 101, 2))
+    shown = (book.bids(), book.asks(), book.book_id, book.depth_id)
+    for _ in range(times):
+        book.doubt()
+        assert not book.in_sync
+    assert book.snapshot(snapshot(book.depth_id, bids=[(50, 1)]))
+    assert book.in_sync
+    assert (book.bids(), book.asks(), book.book_id, book.depth_id) == shown
+
+
+def test_doubt_that_is_founded_begins_anew() -> None:
+    book = Book(BTC)
+    book.snapshot(snapshot(10), at_ms=5_000)
+    book.overlay(Quote("BTCUSDT", 15, 98, 1, 101, 2))
+    book.doubt()
+    book.apply(timed(30, 31, 9_000, [(97, 3)]))
+    assert book.snapshot(snapshot(30, bids=[(96, 4)]))
+    assert (book.bids(), book.depth_id) == ([(97, 3), (96, 4)], 31)
+
+
+def test_after_doubt_what_was_known_is_passed_over_and_ids_that_begin_anew_are_not() -> None:
+    book = Book(BTC)
+    book.snapshot(snapshot(10), at_ms=5_000)
+    book.apply(timed(11, 12, 6_000, [(97, 3)]))
+    book.doubt()
+    book.snapshot(snapshot(12))
+    assert not book.apply(timed(11, 12, 6_000, [(97, 9)])), "told again"
+    assert book.in_sync and dict(book.bids())[97] == 3
+    assert book.apply(timed(3, 4, 7_000, [(97, 9)]))
+    assert not book.in_sync, "a later time with an older id: another exchange"
+
+
+def test_a_book_that_was_never_whole_has_nothing_to_doubt() -> None:
+    book = Book(BTC)
+    book.doubt()
+    assert book.snapshot(snapshot(10)) and book.in_sync
