@@ -16,12 +16,18 @@ settings.load_profile("quantlab")
 _OURS = ("QUANTLAB_", "BINANCE_", "API_", "VAULT_")
 
 
-@pytest.fixture(scope="session")
-def shared_market() -> Path:
-    """The folder of recorded Binance data, from QUANTLAB_SHARED_MARKET or beside the checkout; skips where absent."""
+def recorded_market() -> Path | None:
+    """The folder of recorded Binance data, from QUANTLAB_SHARED_MARKET or beside the checkout; None where absent."""
     named = os.environ.get("QUANTLAB_SHARED_MARKET")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "market"
-    if not (folder / "README.md").exists():
+    return folder if (folder / "README.md").exists() else None
+
+
+@pytest.fixture(scope="session")
+def shared_market() -> Path:
+    """The folder of recorded Binance data; skips where absent."""
+    folder = recorded_market()
+    if folder is None:
         pytest.skip("recorded market data is not here: set QUANTLAB_SHARED_MARKET to its folder")
     return folder
 

@@ -23,7 +23,8 @@ from quantlab.model import Instrument
 from quantlab.vault import Credential, Seen, Vault
 from quantlab.vault.kdf import Parameters
 from quantlab.venue.child import VenueChild
-from tests.benchmarks import feed
+from tests.benchmarks import feed, scale
+from tests.conftest import recorded_market
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEET = ROOT / "notebooks" / "fleet.toml"
@@ -140,8 +141,24 @@ def drill() -> dict[str, Any]:
     return row("compromise drill", seconds, "s machine", "goal", 5 / seconds, 5, seconds < 5)
 
 
+def frames() -> list[dict[str, Any]]:
+    """Frames to decisions beside the floor; nothing where the recorded market is absent."""
+    folder = recorded_market()
+    if folder is None:
+        return []
+    rows = []
+    for bots, symbols in ((45, 13), (1_000, 50)):
+        found = scale.measure(folder, FLEET, bots=bots, symbols=symbols, seconds=60)
+        times, floor, name = found["engine_us"] / found["floor_us"], "decode and books", f"{bots:,} bots"
+        rows.append(row(f"frame, {name}", found["engine_us"], "us CPU", floor, 1 / times, 3, times <= 3))
+        p99, closes = found["p99_ms"], found["closes_ms"]
+        rows.append(row(f"frame p99, {name}", p99, "ms", "goal", 20 / p99, 20, p99 <= 20))
+        rows.append(row(f"closes, {name}", closes, "ms all", "goal", 250 / closes, 250, closes <= 250))
+    return rows
+
+
 def main() -> None:
-    rows = [decode(), unlock(), drill(), *feed.rows(row), *engine()]
+    rows = [decode(), unlock(), drill(), *feed.rows(row), *engine(), *frames()]
     path = ROOT / "reports" / "benchmarks.json"
     path.write_text(json.dumps(rows, indent=2) + "\n")
     for line in rows:
