@@ -17,7 +17,9 @@ class Group:
     def __init__(self, series: CandleSeries) -> None:
         self.series = series
         self.bots: list[Bot] = []
+        #: What differs among the bots' strategies, and which of it each bot asks for.
         self.expressions: list[pl.Expr] = []
+        self._asked: list[int] = []
         #: The last row of the newest REST answer: closed only if the stream shows a later candle or closes it itself.
         self.tentative: Candle | None = None
         #: True while candles before the stream's are missing: nothing is appended then, or the hole would stay.
@@ -32,27 +34,39 @@ class Group:
 
     def add(self, bot: Bot) -> None:
         self.bots.append(bot)
-        self.expressions.append(_expression(bot))
+        self._ask(bot)
+
+    def _ask(self, bot: Bot) -> None:
+        """Bots that follow the same strategy with the same parameters share its answer."""
+        wanted = bot.strategy.exposure()
+        same = (n for n, known in enumerate(self.expressions) if known.meta.eq(wanted))
+        number = next(same, len(self.expressions))
+        if number == len(self.expressions):
+            self.expressions.append(wanted)
+        self._asked.append(number)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the expressions: the strategies know them, and a user's own may hold code that is in no module."""
-        return {name: value for name, value in self.__dict__.items() if name != "expressions"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("expressions", "_asked")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.expressions = [_expression(bot) for bot in self.bots]
+        self.expressions, self._asked = [], []
+        for bot in self.bots:
+            self._ask(bot)
 
     def evaluate(self) -> list[tuple[Bot, float | None]]:
         """The exposure each bot wants at the newest close; None where its lookback is not filled yet."""
         held = len(self.series)
         if held == 0:
             return [(bot, None) for bot in self.bots]
-        row = self.series.frame().select(self.expressions).row(0)
+        row = self.series.frame().select(_last(each, n) for n, each in enumerate(self.expressions)).row(0)
+        answers = ((bot, row[number]) for bot, number in zip(self.bots, self._asked, strict=True))
         return [
             (bot, value if held >= bot.strategy.lookback and value is not None and value == value else None)
-            for bot, value in zip(self.bots, row, strict=True)
+            for bot, value in answers
         ]
 
 
-def _expression(bot: Bot) -> pl.Expr:
-    return bot.strategy.exposure().last().cast(pl.Float64).alias(str(bot.index))
+def _last(exposure: pl.Expr, number: int) -> pl.Expr:
+    return exposure.last().cast(pl.Float64).alias(str(number))
