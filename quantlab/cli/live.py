@@ -110,7 +110,8 @@ def execution_of(chosen: Any, fleet: Any, preflight: Any) -> Any:
     from quantlab.live.arming import lapsed
     from quantlab.live.keys import HotSigner
 
-    both = [bot.name for bot in fleet.bots if bot.stop_loss_pct is not None and bot.take_profit_pct is not None]
+    stops = [bot for bot in fleet.bots if bot.stop_loss_pct is not None or bot.trailing_stop_pct is not None]
+    both = [bot.name for bot in stops if bot.take_profit_pct is not None]
     if both:  # each locks the whole balance on spot: the exchange would refuse the second
         raise ConfigurationError(
             f"{', '.join(both)}: a stop and a target at once cannot rest on one balance live: leave one out"

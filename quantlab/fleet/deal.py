@@ -57,8 +57,11 @@ def fleet_toml(fleet: FleetSpec) -> str:
             ("timeframe", bot.timeframe),
             ("capital_usdt", bot.capital_usdt),
             ("stop_loss_pct", bot.stop_loss_pct),
+            ("stop_limit_pct", bot.stop_limit_pct),
+            ("trailing_stop_pct", bot.trailing_stop_pct),
             ("take_profit_pct", bot.take_profit_pct),
             ("rebalance_pct", bot.rebalance_pct),
+            ("max_slippage_pct", bot.max_slippage_pct),
             ("risk", {key: getattr(bot.risk, key) for key in bot.risk.__dataclass_fields__}),
         ]
         lines = [f"{key} = {_value(value)}" for key, value in rows if value not in (None, {})]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from quantlab.fleet.bot import Bot
 from quantlab.fleet.guard import Guard
 from quantlab.model import (
+    CONDITIONAL,
     BookView,
     Broker,
     Instrument,
@@ -21,11 +22,11 @@ from quantlab.model import (
     OrderStatus,
     OrderType,
     Side,
+    TimeInForce,
 )
 from quantlab.paper import WOULD_TRIGGER
 from quantlab.risk import FleetLimits, TradingState, order_for_target, protective_orders
 
-_PROTECTIVE = (OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
 _NOT_TAKEN = (OrderStatus.REJECTED, OrderStatus.EXPIRED)
 _PAUSED = "paused"
 _STALE = "book out of sync: standing still"
@@ -79,7 +80,7 @@ class Desk:
             bot.account.equity(bid),
             bot.account.quantity,
             bid,
-            ask,
+            self._bound(bot, Side.BUY, ask) or ask,
             instrument,
             cash=bot.account.cash,
             max_position=bot.spec.risk.max_position_usdt,
@@ -98,7 +99,11 @@ class Desk:
             bot.clearing = True
             return True
         reason = f"exposure {bot.acted:g} to {bot.target:g}"
-        sent = self.send(bot, side, OrderType.MARKET, quantity, now_ms, reason=reason)
+        bound = self._bound(bot, side, bid if side is Side.SELL else ask)
+        if bound is None:
+            sent = self.send(bot, side, OrderType.MARKET, quantity, now_ms, reason=reason)
+        else:
+            sent = self.send(bot, side, OrderType.LIMIT, quantity, now_ms, price=bound, take_only=True, reason=reason)
         if sent:
             bot.acted = bot.target
         return sent
@@ -214,7 +219,7 @@ class Desk:
         self.paused = True
         for bot in self.bots:
             for order in self._broker.open_orders(bot.index):
-                if order.type not in _PROTECTIVE:
+                if order.type not in CONDITIONAL:
                     self._broker.cancel(bot.index, order.number)
 
     def resume(self, now_ms: int) -> None:
@@ -263,9 +268,13 @@ class Desk:
         *,
         price: Decimal | None = None,
         stop_price: Decimal | None = None,
+        take_only: bool = False,
+        trailing_delta: int = 0,
+        list_number: int = 0,
         reason: str,
     ) -> bool:
-        """Send one order, if the guard lets it pass; else the bot's note says why not."""
+        """Send one order, if the guard lets it pass; else the bot's note says why not. `take_only`: what a limit does
+        not get at once expires."""
         order = Order(
             bot=bot.index,
             number=bot.orders + 1,
@@ -275,6 +284,9 @@ class Desk:
             quantity=quantity,
             price=price,
             stop_price=stop_price,
+            time_in_force=TimeInForce.IOC if take_only else TimeInForce.GTC,
+            trailing_delta=trailing_delta,
+            list_number=list_number,
             created_ms=now_ms,
             reason=reason,
         )
@@ -290,6 +302,16 @@ class Desk:
         for order in orders:
             self._broker.cancel(bot.index, order.number)
         return bool(orders)
+
+    def _bound(self, bot: Bot, side: Side, touch: Decimal) -> Decimal | None:
+        """The worst price that an order may take, where the bot's file sets one."""
+        percent = bot.spec.max_slippage_pct
+        if percent is None:
+            return None
+        instrument, share = self._instruments[bot.spec.symbol], Decimal(str(percent)) / 100
+        ticks = touch * (1 + share if side is Side.BUY else 1 - share) / instrument.tick_size
+        rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
+        return ticks.to_integral_value(rounding=rounding) * instrument.tick_size
 
     # -- helpers --------------------------------------------------------------------------------------------------
 
@@ -313,17 +335,28 @@ class Desk:
         """Rest the stop and the target that the bot's file asks for, around its average price."""
         spec = bot.spec
         bot.unprotected = False
-        if spec.stop_loss_pct is None and spec.take_profit_pct is None:
+        if spec.stop_loss_pct is None and spec.trailing_stop_pct is None and spec.take_profit_pct is None:
             return
         instrument = self._instruments[spec.symbol]
         quantity = instrument.quantity(instrument.floor_lots(bot.account.quantity))
         average = bot.account.position.average_price
         if quantity < instrument.min_quantity or quantity * average < instrument.min_notional:
             return
-        for type_, stop in protective_orders(
-            average, instrument, stop_loss_pct=spec.stop_loss_pct, take_profit_pct=spec.take_profit_pct
-        ):
-            if self.send(bot, Side.SELL, type_, quantity, now_ms, stop_price=stop, reason=type_.value.lower()):
+        orders = protective_orders(
+            average,
+            instrument,
+            stop_loss_pct=spec.stop_loss_pct,
+            stop_limit_pct=spec.stop_limit_pct,
+            trailing_stop_pct=spec.trailing_stop_pct,
+            take_profit_pct=spec.take_profit_pct,
+        )
+        of_list = bot.orders + 1 if len(orders) > 1 else 0
+        for each in orders:
+            if self.send(
+                bot, Side.SELL, each.type, quantity, now_ms,
+                price=each.price, stop_price=each.stop_price, trailing_delta=each.trailing_delta,
+                list_number=of_list, reason=f"{'trailing ' if each.trailing_delta else ''}{each.type.value.lower()}",
+            ):  # fmt: skip
                 bot.protective.add(bot.orders)
             else:
                 bot.unprotected = True

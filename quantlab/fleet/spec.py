@@ -29,8 +29,11 @@ _BOT_FIELDS = (
     "timeframe",
     "capital_usdt",
     "stop_loss_pct",
+    "stop_limit_pct",
+    "trailing_stop_pct",
     "take_profit_pct",
     "rebalance_pct",
+    "max_slippage_pct",
     "risk",
 )
 _Limits = TypeVar("_Limits", BotLimits, FleetLimits)
@@ -40,7 +43,9 @@ _SYMBOL = re.compile(r"[A-Z0-9]{5,20}")
 
 @dataclass(frozen=True, kw_only=True)
 class BotSpec:
-    """One row of the fleet file. `*_pct` are percent of the entry price (stops) or of equity (rebalance)."""
+    """One row of the fleet file. `*_pct` are percent of the entry price (stops), of the trigger (`stop_limit_pct`), of
+    the best price since the entry (`trailing_stop_pct`), of equity (rebalance) or of the touch (`max_slippage_pct`:
+    orders take no worse than that, and what is left over expires)."""
 
     name: str
     strategy: str
@@ -49,8 +54,11 @@ class BotSpec:
     timeframe: str
     capital_usdt: Decimal = Decimal(1000)
     stop_loss_pct: float | None = None
+    stop_limit_pct: float | None = None
+    trailing_stop_pct: float | None = None
     take_profit_pct: float | None = None
     rebalance_pct: float | None = None
+    max_slippage_pct: float | None = None
     risk: BotLimits = field(default_factory=BotLimits)
     #: Where a strategy given as "path/to/file.py:Name" is looked up.
     base: Path = Path()
@@ -155,8 +163,11 @@ class _Reader:
             timeframe=row["timeframe"],
             capital_usdt=self._money(row.get("capital_usdt", capital), number, "capital_usdt"),
             stop_loss_pct=self._percent(row, "stop_loss_pct", number, below=100),
+            stop_limit_pct=self._percent(row, "stop_limit_pct", number, below=100),
+            trailing_stop_pct=self._percent(row, "trailing_stop_pct", number, below=100),
             take_profit_pct=self._percent(row, "take_profit_pct", number, below=10_000),
             rebalance_pct=self._percent(row, "rebalance_pct", number, below=100),
+            max_slippage_pct=self._percent(row, "max_slippage_pct", number, below=100),
             risk=self._limits(row.get("risk", {}), risk, number, "risk"),
             base=self.path.parent,
         )
@@ -165,8 +176,15 @@ class _Reader:
         except ConfigurationError as error:
             known = "parameters" if "parameter" in str(error) else "strategy"
             self._fail(number, known, str(error))
-        if strategy.uses_book and (spec.stop_loss_pct or spec.take_profit_pct):
-            self._fail(number, "stop_loss_pct", f"{spec.strategy} rests its own orders: it takes no stop or target")
+        ruled = ("stop_loss_pct", "stop_limit_pct", "trailing_stop_pct", "take_profit_pct", "max_slippage_pct")
+        if strategy.uses_book and (named := next((name for name in ruled if getattr(spec, name) is not None), None)):
+            self._fail(number, named, f"{spec.strategy} rests its own orders: it takes no stop, target or bound")
+        if spec.stop_loss_pct is not None and spec.trailing_stop_pct is not None:
+            self._fail(number, "trailing_stop_pct", "stands in the place of stop_loss_pct: leave one out")
+        if spec.stop_limit_pct is not None and spec.stop_loss_pct is None:
+            self._fail(number, "stop_limit_pct", "is the limit of a stop_loss_pct, which is missing")
+        if spec.trailing_stop_pct is not None and round(spec.trailing_stop_pct * 100) < 1:
+            self._fail(number, "trailing_stop_pct", "must be at least 0.01 (one basis point)")
         return spec
 
     def _paper(self, table: Any) -> Assumptions:

@@ -15,7 +15,7 @@ from quantlab.model import NotFound, QuantlabError, Refused
 
 FILE_NAME = "quantlab.sqlite"
 #: The newest migration: a database that has it is opened without loading Alembic.
-HEAD = "0005"
+HEAD = "0006"
 
 
 def database_path(home: Path) -> Path:

@@ -47,6 +47,10 @@ FRAMES: dict[str, dict[str, Any]] = {
         "reason": pl.String,
         "status": pl.String,
         "filled": pl.Float64,
+        "quote_quantity": pl.Float64,
+        "trailing_delta": pl.Int64,
+        "list_number": pl.Int64,
+        "prevented": pl.Float64,
     },
     "fills": {
         "bot": pl.Int64,

@@ -81,6 +81,10 @@ orders = Table(
     Column("reason", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("filled", Text, nullable=False),
+    Column("quote_quantity", Text),
+    Column("trailing_delta", Integer, nullable=False, server_default="0"),
+    Column("list_number", Integer, nullable=False, server_default="0"),
+    Column("prevented", Text, nullable=False, server_default="0"),
     PrimaryKeyConstraint("run_id", "bot", "number"),
 )
 

@@ -278,7 +278,8 @@ class Ledger:
         """All orders, exact, in order of (bot, number)."""
         sql = (
             "SELECT bot, number, symbol, side, type, time_in_force, quantity, price, stop_price, created_ms, reason, "
-            "status, filled FROM orders WHERE run_id=? ORDER BY bot, number"
+            "status, filled, quote_quantity, trailing_delta, list_number, prevented "
+            "FROM orders WHERE run_id=? ORDER BY bot, number"
         )
         return [
             Order(
@@ -295,9 +296,14 @@ class Ledger:
                 reason=reason,
                 status=OrderStatus(status),
                 filled=Decimal(filled),
+                quote_quantity=None if quote is None else Decimal(quote),
+                trailing_delta=trailing,
+                list_number=listed,
+                prevented=Decimal(prevented),
             )
             for (
-                bot, number, symbol, side, type_, tif, quantity, price, stop, created_ms, reason, status, filled
+                bot, number, symbol, side, type_, tif, quantity, price, stop, created_ms, reason, status, filled,
+                quote, trailing, listed, prevented,
             ) in self._rows(sql, (run_id,))
         ]  # fmt: skip
 

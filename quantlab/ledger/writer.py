@@ -29,9 +29,10 @@ _PROGRESS_S = 1.0
 
 _ORDER = (
     "INSERT INTO orders (run_id, bot, number, symbol, side, type, time_in_force, quantity, price, stop_price, "
-    "created_ms, reason, status, filled) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+    "created_ms, reason, status, filled, quote_quantity, trailing_delta, list_number, prevented) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
     "ON CONFLICT (run_id, bot, number) DO UPDATE SET status=excluded.status, filled=excluded.filled, "
-    "reason=excluded.reason"
+    "quantity=excluded.quantity, prevented=excluded.prevented, reason=excluded.reason"
 )
 _FILL = (
     "INSERT INTO fills (run_id, bot, number, order_number, symbol, side, price, quantity, fee, fee_asset, fee_quote, "
@@ -109,6 +110,10 @@ class LedgerWriter:
             order.reason,
             order.status.value,
             plain(order.filled),
+            _optional(order.quote_quantity),
+            order.trailing_delta,
+            order.list_number,
+            plain(order.prevented),
         )
         return self._put((_ORDER, row))
 

@@ -37,13 +37,15 @@ def params_of(order: Order, name: str, worst: Decimal | None) -> dict[str, str]:
         "quantity": _plain(order.quantity),
         "newClientOrderId": name,
     }
-    if order.type is OrderType.LIMIT:
-        params |= {"timeInForce": order.time_in_force.value, "price": _plain(order.price or Decimal(0))}
-    elif order.type is OrderType.LIMIT_MAKER:
-        params["price"] = _plain(order.price or Decimal(0))
-    elif order.type in (OrderType.STOP_LOSS, OrderType.TAKE_PROFIT):
-        params["stopPrice"] = _plain(order.stop_price or Decimal(0))
-    elif order.side is Side.BUY and worst is not None:
+    if order.price is not None:
+        params["price"] = _plain(order.price)
+        if order.type is not OrderType.LIMIT_MAKER:
+            params["timeInForce"] = order.time_in_force.value
+    if order.stop_price is not None:
+        params["stopPrice"] = _plain(order.stop_price)
+    if order.trailing_delta:
+        params["trailingDelta"] = str(order.trailing_delta)
+    if order.type is OrderType.MARKET and order.side is Side.BUY and worst is not None:
         params |= {"type": "LIMIT", "timeInForce": "IOC", "price": _plain(worst)}
     return params
 

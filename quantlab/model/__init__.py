@@ -12,9 +12,12 @@ from quantlab.model.errors import (
     StaleBook,
     error_of_exit_code,
 )
-from quantlab.model.instrument import Instrument, instruments_from_exchange_info
+from quantlab.model.instrument import Instrument, PriceBand, TrailingBounds, instruments_from_exchange_info
 from quantlab.model.market import AggregateTrade, BookView, Candle, DepthSnapshot, DepthUpdate, Quote, Trade
 from quantlab.model.orders import (
+    AT_MARKET,
+    CONDITIONAL,
+    PRICED,
     DesiredQuote,
     Fill,
     Order,
@@ -31,6 +34,9 @@ from quantlab.model.source import Source
 from quantlab.model.timeframe import TIMEFRAMES, timeframe_ms
 
 __all__ = [
+    "AT_MARKET",
+    "CONDITIONAL",
+    "PRICED",
     "TIMEFRAMES",
     "AggregateTrade",
     "BookView",
@@ -56,6 +62,7 @@ __all__ = [
     "OrderType",
     "OutcomeUnknown",
     "Position",
+    "PriceBand",
     "QuantlabError",
     "Quote",
     "Receipt",
@@ -67,6 +74,7 @@ __all__ = [
     "StaleBook",
     "TimeInForce",
     "Trade",
+    "TrailingBounds",
     "error_of_exit_code",
     "instruments_from_exchange_info",
     "timeframe_ms",

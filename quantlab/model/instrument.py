@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from quantlab.model.errors import ConfigurationError, MalformedMessage
+
+
+class PriceBand(NamedTuple):
+    """How far from the average price a limit may lie, as multiples of it (PERCENT_PRICE, PERCENT_PRICE_BY_SIDE)."""
+
+    filter: str
+    bid_down: Decimal
+    bid_up: Decimal
+    ask_down: Decimal
+    ask_up: Decimal
+
+
+class TrailingBounds(NamedTuple):
+    """Least and most basis points of a trailing stop that lies above or below the market (TRAILING_DELTA)."""
+
+    above_least: int
+    above_most: int
+    below_least: int
+    below_most: int
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +55,20 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     max_notional: Decimal = Decimal(0)
     min_notional_applies_to_market: bool = True
     max_notional_applies_to_market: bool = False
+    #: The filter's name: MIN_NOTIONAL in answers of before 2023.
+    notional_filter: str = "NOTIONAL"
+    price_band: PriceBand | None = None
+    trailing: TrailingBounds | None = None
+    max_open_orders: int = 0
+    max_algo_orders: int = 0
+    max_position: Decimal = Decimal(0)
+    #: Names as Binance gives them; empty where the answer does not tell.
     order_types: tuple[str, ...] = ()
+    by_quote_allowed: bool = True
+    oco_allowed: bool = True
+    trailing_allowed: bool = True
+    replace_allowed: bool = True
+    amend_allowed: bool = True
     #: Decimal places in which commissions and balances of each asset are kept (8 on all of Binance spot).
     base_precision: int = 8
     quote_precision: int = 8
@@ -108,7 +141,36 @@ def _instrument(row: dict[str, Any]) -> Instrument | None:
         max_notional=Decimal(new.get("maxNotional", 0)),
         min_notional_applies_to_market=bool(new.get("applyMinToMarket", old.get("applyToMarket", True))),
         max_notional_applies_to_market=bool(new.get("applyMaxToMarket", False)),
+        notional_filter="NOTIONAL" if new or not old else "MIN_NOTIONAL",
+        price_band=_price_band(filters),
+        trailing=_trailing(filters.get("TRAILING_DELTA")),
+        max_open_orders=int(filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders", 0)),
+        max_algo_orders=int(filters.get("MAX_NUM_ALGO_ORDERS", {}).get("maxNumAlgoOrders", 0)),
+        max_position=Decimal(filters.get("MAX_POSITION", {}).get("maxPosition", 0)),
         order_types=tuple(row.get("orderTypes", ())),
+        # Answers of years in which a kind of order did not exist yet do not name it: it is not refused then.
+        by_quote_allowed=bool(row.get("quoteOrderQtyMarketAllowed", True)),
+        oco_allowed=bool(row.get("ocoAllowed", True)),
+        trailing_allowed=bool(row.get("allowTrailingStop", True)),
+        replace_allowed=bool(row.get("cancelReplaceAllowed", True)),
+        amend_allowed=bool(row.get("amendAllowed", True)),
         base_precision=int(row.get("baseCommissionPrecision", 8)),
         quote_precision=int(row.get("quoteCommissionPrecision", 8)),
     )
+
+
+def _price_band(filters: Mapping[str, Mapping[str, Any]]) -> PriceBand | None:
+    if (band := filters.get("PERCENT_PRICE_BY_SIDE")) is not None:
+        fields = ("bidMultiplierDown", "bidMultiplierUp", "askMultiplierDown", "askMultiplierUp")
+        return PriceBand("PERCENT_PRICE_BY_SIDE", *(Decimal(band[field]) for field in fields))
+    if (band := filters.get("PERCENT_PRICE")) is not None:
+        down, up = Decimal(band["multiplierDown"]), Decimal(band["multiplierUp"])
+        return PriceBand("PERCENT_PRICE", down, up, down, up)
+    return None
+
+
+def _trailing(row: Mapping[str, Any] | None) -> TrailingBounds | None:
+    if row is None:
+        return None
+    fields = ("minTrailingAboveDelta", "maxTrailingAboveDelta", "minTrailingBelowDelta", "maxTrailingBelowDelta")
+    return TrailingBounds(*(int(row[field]) for field in fields))

@@ -20,16 +20,29 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
     LIMIT_MAKER = "LIMIT_MAKER"
     STOP_LOSS = "STOP_LOSS"
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
     TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+
+#: Orders that wait for a price, outside the book; orders with a limit; orders that take at any price once they work.
+CONDITIONAL = frozenset(
+    {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT}
+)
+PRICED = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
+_STOPS = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 
 
 class TimeInForce(StrEnum):
     GTC = "GTC"
     IOC = "IOC"
+    FOK = "FOK"
 
 
 class OrderStatus(StrEnum):
-    """Binance's states, and PENDING for an order that is still on its way to the book."""
+    """Binance's states, and PENDING for an order that is still on its way to the book. EXPIRED_IN_MATCH: it would have
+    met an order of its own account."""
 
     PENDING = "PENDING"
     NEW = "NEW"
@@ -38,20 +51,28 @@ class OrderStatus(StrEnum):
     CANCELED = "CANCELED"
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
 
     @property
     def is_final(self) -> bool:
         return self in _FINAL
 
 
-_FINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+_FINAL = frozenset(OrderStatus) - {OrderStatus.PENDING, OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED}
 
 
 class Order(msgspec.Struct, kw_only=True):
     """An order of one bot. `(bot, number)` names it within the run; numbers start at 1 and never repeat.
 
-    `quantity` is in base units, `price` the limit (LIMIT, LIMIT_MAKER), `stop_price` the trigger (STOP_LOSS,
-    TAKE_PROFIT: a market order once a trade reaches it). `reason` is why the bot sent it, for people.
+    `quantity` is in base units, `price` the limit (of the `PRICED` types), `stop_price` the trigger (of the
+    `CONDITIONAL` ones: they go to market, or become a limit order, once a trade reaches it). `quote_quantity` (MARKET):
+    so much of the quote asset is to be spent or received; `quantity` is then zero until the exchange has filled it in.
+    `trailing_delta` (`CONDITIONAL`, basis points): it goes off when the price has come back so far from its best since
+    `stop_price` was reached, or since it was placed where it has none. Orders of a bot with the same `list_number`
+    (0: none) are one list: what trades or goes off first ends the others (OCO). `prevented` is the quantity that
+    self-trade prevention took. `reason` is why the bot sent it, for people.
+
+    Source of types and fields: Binance spot REST docs, "New order", and its trailing stop FAQ, checked 2026-11-24.
     """
 
     bot: int
@@ -67,10 +88,19 @@ class Order(msgspec.Struct, kw_only=True):
     reason: str = ""
     status: OrderStatus = OrderStatus.PENDING
     filled: Decimal = Decimal(0)
+    quote_quantity: Decimal | None = None
+    trailing_delta: int = 0
+    list_number: int = 0
+    prevented: Decimal = Decimal(0)
 
     @property
     def remaining(self) -> Decimal:
-        return self.quantity - self.filled
+        return self.quantity - self.filled - self.prevented
+
+    @property
+    def falling(self) -> bool:
+        """At which side of its trigger a conditional order goes off: at or below it, else at or above."""
+        return (self.type in _STOPS) == (self.side is Side.SELL)
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +157,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bot hears about its order, once it is committed: the new state and the fills that led to it."""
+    """What a bot hears about its order, once it is committed: the new state and the fills that led to it.
+
+    `quantity` is the order's where the exchange set it anew (an amended order, or one by quote quantity), `prevented`
+    what self-trade prevention has taken of it. A report with `reject_reason` and a state that is not final refuses what
+    was asked about the order (an amendment): it stands as it stood.
+    """
 
     bot: int
     order_number: int
@@ -136,6 +171,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     fills: tuple[Fill, ...] = ()
     reject_code: int = 0
     reject_reason: str = ""
+    quantity: Decimal | None = None
+    prevented: Decimal = Decimal(0)
 
 
 class Position(msgspec.Struct, kw_only=True):

@@ -12,6 +12,7 @@ from quantlab.paper.broker import PaperBroker
 from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.filters import WOULD_TRIGGER
 from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel, MeasuredLatency
+from quantlab.paper.prevention import SelfTrade
 from quantlab.paper.queues import QueueModel
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.replay import Replayed, difference, replay
@@ -32,6 +33,7 @@ __all__ = [
     "PaperBroker",
     "QueueModel",
     "Replayed",
+    "SelfTrade",
     "StandardFees",
     "Terms",
     "as_unknown",

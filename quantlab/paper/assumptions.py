@@ -9,6 +9,7 @@ from enum import StrEnum
 from quantlab.model import ConfigurationError
 from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel, MeasuredLatency
+from quantlab.paper.prevention import SelfTrade
 from quantlab.paper.queues import QueueModel
 
 #: What is left of a commission that is paid in BNB (Binance fee schedule, spot, checked 2026-11-23).
@@ -23,15 +24,23 @@ class BeyondDepth(StrEnum):
     IMPACT = "impact"
 
 
+class Accounts(StrEnum):
+    """Each bot trades on an account of its own, or all of them on one."""
+
+    EACH = "each"
+    ONE = "one"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What the fills of one fleet are computed with."""
+    """What the fills of one fleet are computed with. With a `prevention` its bots are on one account."""
 
     fees: FeeModel
     latency: LatencyModel
     queue: QueueModel = QueueModel.PROPORTIONAL
     reaches_beyond: bool = False
     shared_liquidity: bool = True
+    prevention: SelfTrade | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +53,9 @@ class Assumptions:
     `beyond_depth`: what becomes of a market order that takes more than is displayed. `shared_liquidity`: what one bot
     took from the book is gone for the others until the market shows it anew. `recover_minutes`: the longest gap over
     which an order keeps its place in a queue; 0: only where nothing was traded meanwhile. `bounds`: an
-    optimistic and a pessimistic fleet on the same signals run beside this one.
+    optimistic and a pessimistic fleet on the same signals run beside this one. `accounts`: on "one" account the bots'
+    open orders are counted together, and orders that would meet are kept apart as `self_trade_prevention` says; money
+    is kept apart all the same.
 
     Raises ConfigurationError for what cannot be.
     """
@@ -61,6 +72,8 @@ class Assumptions:
     shared_liquidity: bool = True
     recover_minutes: int = 30
     bounds: bool = True
+    accounts: Accounts = Accounts.EACH
+    self_trade_prevention: SelfTrade = SelfTrade.EXPIRE_MAKER
 
     def __post_init__(self) -> None:
         for name, percent in (("maker_fee_pct", self.maker_fee_pct), ("taker_fee_pct", self.taker_fee_pct)):
@@ -84,27 +97,26 @@ class Assumptions:
             queue=self.queue,
             reaches_beyond=self.beyond_depth is BeyondDepth.IMPACT,
             shared_liquidity=self.shared_liquidity,
+            prevention=self.self_trade_prevention if self.accounts is Accounts.ONE else None,
         )
 
     def optimistic(self) -> Terms:
         """Nobody before the bots in a queue, the least latency (that 5 % of orders have or less), fees with the BNB
         discount."""
-        return Terms(
+        return replace(
+            self.terms(),
             fees=replace(self, bnb_discount=True).fees(),
             latency=self._latency_at(0.05),
             queue=QueueModel.OPTIMISTIC,
-            reaches_beyond=self.beyond_depth is BeyondDepth.IMPACT,
-            shared_liquidity=self.shared_liquidity,
         )
 
     def pessimistic(self) -> Terms:
         """All cancels behind the bots in a queue, the latency that only 5 % of orders exceed, fees without discount."""
-        return Terms(
+        return replace(
+            self.terms(),
             fees=replace(self, bnb_discount=False).fees(),
             latency=self._latency_at(0.95),
             queue=QueueModel.PESSIMISTIC,
-            reaches_beyond=self.beyond_depth is BeyondDepth.IMPACT,
-            shared_liquidity=self.shared_liquidity,
         )
 
     def _latency_at(self, quantile: float) -> FixedLatency:
@@ -129,5 +141,6 @@ class Assumptions:
             "queue": str(self.queue),
             "beyond_depth": str(self.beyond_depth),
             "bounds": "on" if self.bounds else "off",
+            "accounts": "each bot its own" if self.accounts is Accounts.EACH else f"one, {self.self_trade_prevention}",
             "liquidity": "shared by the fleet" if self.shared_liquidity else "each bot has the whole book",
         }

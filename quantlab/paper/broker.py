@@ -9,6 +9,7 @@ calls made and the seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ from quantlab.paper.liquidity import Liquidity
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.schedule import NEVER_MS, Schedule
 from quantlab.paper.simulator import Outcome, SimulatedExchange
-from quantlab.paper.working import CONDITIONAL, Working, touch
+from quantlab.paper.working import Working, touch
 
 
 class PaperBroker:
@@ -64,8 +65,8 @@ class PaperBroker:
             journal,
             self.accounts,
             Executor(terms.fees, terms.latency.name, seed, terms.queue),
-            Liquidity(shared=terms.shared_liquidity),
-            reaches_beyond=terms.reaches_beyond,
+            Liquidity(shared=terms.shared_liquidity, reaches_beyond=terms.reaches_beyond),
+            prevention=terms.prevention,
             answer=self._answer,
             response_ms=self._response_ms,
         )
@@ -100,6 +101,11 @@ class PaperBroker:
         Raises QuantlabError for what no exchange could see: an order of an unknown bot, on another symbol
         than the bot's account, or with a number that does not follow the last one.
         """
+        working = self._take_in(order)
+        due_ms = self._arrival_ms(order.created_ms, order.bot, order.number, Purpose.ORDER_LATENCY)
+        self._at(due_ms, partial(self._order_arrives, working))
+
+    def _take_in(self, order: Order) -> Working:
         bot, number = order.bot, order.number
         account = self.accounts.get(bot)
         if account is None or account.symbol != order.symbol:
@@ -115,8 +121,7 @@ class PaperBroker:
         self._working[bot, number] = working
         self._known[bot][number] = order
         self._ticket = self._journal.order(working.order)
-        due_ms = self._arrival_ms(order.created_ms, bot, number, Purpose.ORDER_LATENCY)
-        self._at(due_ms, partial(self._order_arrives, working))
+        return working
 
     def cancel(self, bot: int, order_number: int) -> None:
         """Ask for the cancel of an order; the request travels as an order does.
@@ -129,6 +134,27 @@ class PaperBroker:
             self._cancelling.add(key)
             due_ms = self._arrival_ms(self.now_ms, bot, order_number, Purpose.CANCEL_LATENCY)
             self._at(due_ms, partial(self._cancel_arrives, key))
+
+    def replace(self, bot: int, order_number: int, order: Order) -> None:
+        """Cancel an order and send `order` in its place, in one message. Where the old one is not open any more when it
+        arrives, or the new one fails a filter, nothing changes and `order` is rejected (STOP_ON_FAILURE).
+
+        Raises QuantlabError as `submit` does.
+        """
+        working = self._take_in(order)
+        due_ms = self._arrival_ms(order.created_ms, bot, order.number, Purpose.ORDER_LATENCY)
+        self._at(due_ms, partial(self._replacement_arrives, (bot, order_number), working))
+
+    def amend(self, bot: int, order_number: int, quantity: Decimal) -> None:
+        """Ask to reduce an order to `quantity` (base units, what has been filled included); it keeps its place in the
+        queue. An order that becomes final before is answered by its own report; a refusal comes as a report with a
+        reason, and the order stands as it stood."""
+        working = self._working.get((bot, order_number))
+        if working is not None:
+            working.amendments += 1
+            draw = uniform(self._seed, bot, order_number, Purpose.AMEND_LATENCY, working.amendments)
+            due_ms = self._in_order(bot, self.now_ms + self._latency.order_ms(draw))
+            self._at(due_ms, partial(self._amendment_arrives, working, quantity))
 
     def open_orders(self, bot: int) -> list[Order]:
         """The bot's orders as the bot knows them: sent, and not yet reported final."""
@@ -165,7 +191,7 @@ class PaperBroker:
         """Cancel the orders that wait in a queue of `symbol`. Stops and targets stay: they have no place to lose."""
         self._exchange.now_ms = self.now_ms
         for working in tuple(self.resting.get(symbol, ())):
-            if working.order.type not in CONDITIONAL:
+            if not (working.dormant or working.order.status.is_final):
                 self._note(working, "order cancelled", {"reason": why})
                 self._exchange.cancel(working)
 
@@ -173,8 +199,9 @@ class PaperBroker:
         """The run is over: whatever rests or is on its way is cancelled and written down; no report comes any more."""
         self.now_ms = max(self.now_ms, engine_time_ms)
         for working in tuple(self._working.values()):
-            self._note(working, "order cancelled", {"reason": reason})
-            self._exchange.cancel(working)
+            if not working.order.status.is_final:
+                self._note(working, "order cancelled", {"reason": reason})
+                self._exchange.cancel(working)
         self._schedule.clear()
         self.next_due_ms = NEVER_MS
         for known in self._known.values():
@@ -220,11 +247,21 @@ class PaperBroker:
             self._exchange.now_ms = self.now_ms
             self._exchange.cancel(working)
 
+    def _replacement_arrives(self, key: tuple[int, int], working: Working) -> None:
+        self._exchange.now_ms = self.now_ms
+        self._exchange.replace(self._working.get(key), working)
+
+    def _amendment_arrives(self, working: Working, quantity: Decimal) -> None:
+        if not working.order.status.is_final:
+            self._exchange.now_ms = self.now_ms
+            self._exchange.amend(working, quantity)
+
     def _answer(self, working: Working, outcome: Outcome) -> None:
         """The exchange's answer: written down at once, heard by the bot later."""
         order, rejection = working.order, outcome.rejection
         if rejection is not None:
-            self._note(working, "order rejected", rejection._asdict())
+            kind = "order rejected" if outcome.status.is_final else "amendment rejected"
+            self._note(working, kind, rejection._asdict())
         self._ticket = self._journal.order(order)
         if outcome.status.is_final:
             del self._working[working.key]
@@ -240,6 +277,8 @@ class PaperBroker:
             fills=outcome.fills,
             reject_code=rejection.code if rejection else 0,
             reject_reason=rejection.reason if rejection else "",
+            quantity=order.quantity,
+            prevented=order.prevented,
         )
         self._at(due_ms, partial(self._deliver, report))
 
@@ -252,6 +291,9 @@ class PaperBroker:
         order = known[report.order_number]
         order.status = report.status
         order.filled = sum((fill.quantity for fill in report.fills), order.filled)
+        order.prevented = report.prevented
+        if report.quantity is not None:
+            order.quantity = report.quantity
         if report.status.is_final:
             del known[report.order_number]
         self._on_report(report)
@@ -268,7 +310,9 @@ class PaperBroker:
 
     def _arrival_ms(self, sent_ms: int, bot: int, number: int, purpose: Purpose) -> int:
         """When a message of `bot` reaches the exchange: never before one that it sent earlier."""
-        due_ms = sent_ms + self._latency.order_ms(uniform(self._seed, bot, number, purpose))
+        return self._in_order(bot, sent_ms + self._latency.order_ms(uniform(self._seed, bot, number, purpose)))
+
+    def _in_order(self, bot: int, due_ms: int) -> int:
         self._last_arrival_ms[bot] = max(self._last_arrival_ms[bot], due_ms)
         return self._last_arrival_ms[bot]
 

@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     ORDER_LATENCY = 1
     RESPONSE_LATENCY = 2
     CANCEL_LATENCY = 3
+    AMEND_LATENCY = 4
 
 
 def uniform(seed: int, bot: int, order_number: int, purpose: Purpose, index: int = 0) -> float:

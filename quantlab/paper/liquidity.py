@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quantlab.model import Side
+from quantlab.paper import matching
 from quantlab.paper.matching import Level, is_worse
 
 #: By ticks: (lots taken, lots shown when that was last looked at).
@@ -20,11 +21,13 @@ _Taken = dict[int, tuple[int, int]]
 class Liquidity:
     """The displayed book less what the fleet took. `side` is the taking order's: a buy takes from the asks.
 
-    With `shared` false it remembers nothing: each order meets the whole book, as on a simulator of one bot.
+    With `shared` false it remembers nothing: each order meets the whole book, as on a simulator of one bot. With
+    `reaches_beyond` the book goes on behind its edge as dense as it is displayed.
     """
 
-    def __init__(self, *, shared: bool = True) -> None:
+    def __init__(self, *, shared: bool = True, reaches_beyond: bool = False) -> None:
         self.shared = shared
+        self._reaches_beyond = reaches_beyond
         self._taken: dict[tuple[str, Side], _Taken] = {}
 
     def left(self, symbol: str, side: Side, shown: Sequence[Level]) -> list[Level]:
@@ -45,6 +48,10 @@ class Liquidity:
             still |= {ticks: seen for ticks, seen in known.items() if is_worse(side, ticks, shown[-1][0])}
         self._taken[symbol, side] = still
         return left
+
+    def beyond(self, side: Side, lots: int, shown: Sequence[Level]) -> Level | None:
+        """What `lots` that are left over get behind the edge of `shown`; None where that is nothing."""
+        return matching.beyond(side, lots, shown) if self._reaches_beyond else None
 
     def take(self, symbol: str, side: Side, taken: Sequence[Level], shown: Sequence[Level]) -> None:
         """Remember `taken` (level by level), which stood among `shown`."""

@@ -2,7 +2,7 @@
 
 Taking. A walk consumes displayed levels, best first, up to the order's limit and never beyond the edge of
 what is displayed. What a MARKET order leaves over expires, or meets a book that goes on as it was displayed (`beyond`);
-that of an IOC order expires.
+that of an IOC order expires, and a FOK order takes all of it or nothing.
 
 Resting. An order stands behind the whole quantity displayed at its price when it arrives. Its queue advances
 by trades at its price on its own side, and by cancels as the queue model says (`queues.py`). It is filled at its own
@@ -43,6 +43,18 @@ def walk(side: Side, lots: int, levels: Sequence[Level], limit_ticks: int | None
             taken.append((ticks, part))
             lots -= part
     return taken, lots
+
+
+def lots_for_quote(tick_lots: int, levels: Sequence[Level]) -> int:
+    """How many lots an amount of the quote asset (`tick_lots`: in ticks × lots) buys, or a sale of how many brings it:
+    at most the amount, as near to it as whole lots come. Where `levels` do not suffice, at the worst of them."""
+    wanted = 0
+    for ticks, shown in levels:
+        part = min(shown, tick_lots // ticks)
+        wanted, tick_lots = wanted + part, tick_lots - part * ticks
+        if part < shown:
+            return wanted
+    return wanted + (tick_lots // levels[-1][0] if levels else 0)
 
 
 def is_worse(side: Side, ticks: int, limit_ticks: int) -> bool:
@@ -114,8 +126,3 @@ def fill_by_cross(
         return 0, 0
     filled = max(0, min(lots, opposite[1] - crossed_lots))
     return filled, crossed_lots + filled
-
-
-def triggers(stop_ticks: int, falling: bool, trade: Trade) -> bool:
-    """Does `trade` reach the stop? `falling`: it triggers at or below its price, else at or above."""
-    return trade.price_ticks <= stop_ticks if falling else trade.price_ticks >= stop_ticks

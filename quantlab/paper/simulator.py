@@ -6,7 +6,8 @@ broker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from quantlab.model import (
@@ -14,19 +15,22 @@ from quantlab.model import (
     Fill,
     Instrument,
     Journal,
+    Order,
     OrderStatus,
-    OrderType,
-    Side,
     TimeInForce,
     Trade,
 )
 from quantlab.paper import filters, matching
 from quantlab.paper.accounts import Account
+from quantlab.paper.admission import Admission
 from quantlab.paper.execution import Executor, Match
 from quantlab.paper.filters import Rejection
 from quantlab.paper.liquidity import Liquidity, crowding
-from quantlab.paper.queues import advance, join
-from quantlab.paper.working import CONDITIONAL, Working, reservations, touch
+from quantlab.paper.prevention import SelfTrade, meetings
+from quantlab.paper.resting import Resting
+from quantlab.paper.standing import Standing
+from quantlab.paper.triggers import goes_off
+from quantlab.paper.working import Working, reservations, touch
 
 
 class Outcome(NamedTuple):
@@ -43,7 +47,8 @@ class SimulatedExchange:
     `answer(working, outcome)` is called once for each change of an order, after `order.status` and
     `order.filled` are the new ones and its fills are queued in the journal. `response_ms(working)` says how
     long that answer will travel (it belongs into the receipt). `resting` holds the symbols with resting
-    orders only.
+    orders only. With a `prevention` all bots trade on one account of the exchange: their orders do not meet each other
+    and are counted together; their money is kept apart all the same.
     """
 
     def __init__(
@@ -55,11 +60,12 @@ class SimulatedExchange:
         executor: Executor,
         liquidity: Liquidity,
         *,
-        reaches_beyond: bool,
+        prevention: SelfTrade | None,
         answer: Callable[[Working, Outcome], None],
         response_ms: Callable[[Working], int],
     ) -> None:
-        self.resting: dict[str, list[Working]] = {}
+        self._resting = Resting()
+        self.resting: Mapping[str, Sequence[Working]] = self._resting.by_symbol
         self.now_ms = 0
         self.fill_counts = dict.fromkeys(accounts, 0)
         self._instruments = instruments
@@ -68,8 +74,9 @@ class SimulatedExchange:
         self._accounts = accounts
         self._executor = executor
         self._liquidity = liquidity
-        self._queues = executor.queue
-        self._reaches_beyond = reaches_beyond
+        self._standing = Standing(self.resting, executor.queue, shared=liquidity.shared)
+        self._admission = Admission(self._resting, accounts, liquidity, one_account=prevention is not None)
+        self._prevention = prevention
         self._answer = answer
         self._response_ms = response_ms
 
@@ -83,25 +90,50 @@ class SimulatedExchange:
         working.arrived_ms = self.now_ms
         working.latency_ms = self.now_ms - order.created_ms
         working.arrival = touch(book, instrument)
-        rejection = self._refuses(working, book)
+        rejection = self._admission.refuses(working, book)
         if rejection is not None:
             self._settle(working, Outcome(OrderStatus.REJECTED, rejection=rejection))
             return
-        crossing = order.type is OrderType.LIMIT and matching.crosses(order.side, working.price_ticks, book)
-        if order.type is OrderType.MARKET or crossing:
-            self._take(working, book)
-        elif order.type is OrderType.LIMIT and order.time_in_force is TimeInForce.IOC:
-            self._settle(working, Outcome(OrderStatus.EXPIRED))
-        else:
-            if order.type not in CONDITIONAL:
-                self._queue(working, book)
+        if working.dormant:
             self._rest(working)
             self._settle(working, Outcome(OrderStatus.NEW))
+        else:
+            self._work(working, book)
 
     def cancel(self, working: Working) -> None:
-        if working.order.type not in CONDITIONAL:
-            self._step_up(working, working.lots)
-        self._settle(working, Outcome(OrderStatus.CANCELED))
+        """Take an order back, and with it the others of its list."""
+        for each in (working, *self._resting.list_of(working)):
+            if not each.dormant:
+                self._standing.step_up(each, each.lots)
+            self._settle(each, Outcome(OrderStatus.CANCELED))
+
+    def replace(self, old: Working | None, working: Working) -> None:
+        """Take `old` back and let another order arrive in its place, or neither."""
+        refusal = filters.check_replacement(working.order, self._instruments[working.order.symbol])
+        if refusal is None and old is None:
+            refusal = filters.REPLACE_FAILED
+        if refusal is not None or old is None:
+            self._settle(working, Outcome(OrderStatus.REJECTED, rejection=refusal))
+            return
+        self.cancel(old)
+        self.arrive(working)
+
+    def amend(self, working: Working, quantity: Decimal) -> None:
+        """Reduce a resting order, and with it the others of its list; each keeps its place in the queue."""
+        orders = [working, *self._resting.list_of(working)]
+        for each in orders:
+            refusal = filters.check_amendment(each.order, quantity, each.instrument)
+            if refusal is not None:
+                self._answer(working, Outcome(working.order.status, rejection=refusal))
+                return
+        for each in orders:
+            less = each.lots - each.instrument.lots(quantity - each.order.filled - each.order.prevented)
+            if not each.dormant:
+                self._standing.step_up(each, less)
+            each.lots -= less
+            each.order.quantity = quantity
+            self._reserve(each.order.bot, each.order.symbol)
+            self._settle(each, Outcome(each.order.status))
 
     def on_trade(self, trade: Trade) -> None:
         """A trade printed: queues advance, limits are reached, stops trigger."""
@@ -109,8 +141,8 @@ class SimulatedExchange:
             order = working.order
             if order.status.is_final or trade.time_ms < working.arrived_ms:
                 continue  # expired by its sibling a moment ago; or it was not there yet
-            if order.type in CONDITIONAL:
-                if working.triggered or matching.triggers(working.stop_ticks, working.falling, trade):
+            if working.dormant:
+                if working.triggered or goes_off(working, trade.price_ticks):
                     self._trigger(working)
                 continue
             queue_lots = working.queue_lots
@@ -132,101 +164,121 @@ class SimulatedExchange:
             order = working.order
             if order.status.is_final:
                 continue
-            if order.type in CONDITIONAL:
+            if working.dormant:
                 if working.triggered:
                     self._trigger(working)
                 continue
             if working.looked_id != book.depth_id:
-                self._look(working, book)
+                self._standing.look(working, book)
             opposite = matching.far_best(order.side, book)
             if opposite is None or matching.is_worse(order.side, opposite[0], working.price_ticks):
                 working.crossed_lots = 0
             else:
                 self._cross(working, opposite)
 
-    # -- refusing --------------------------------------------------------------------------------------------
-
-    def _refuses(self, working: Working, book: BookView) -> Rejection | None:
-        """The first reason for which the exchange would not take the order, or None."""
-        order = working.order
-        if not book.in_sync:
-            return filters.OUT_OF_SYNC
-        failed = filters.check(order, working.instrument, working.arrival.far(order.side))
-        if failed is not None:
-            return failed
-        working.enter()
-        if order.type in CONDITIONAL and filters.would_trigger(order, *working.arrival):
-            return filters.WOULD_TRIGGER
-        if order.type is OrderType.LIMIT_MAKER and matching.crosses(order.side, working.price_ticks, book):
-            return filters.WOULD_TAKE
-        return None if self._affords(working, book) else filters.INSUFFICIENT_BALANCE
-
-    def _affords(self, working: Working, book: BookView) -> bool:
-        """Does the account hold what the order may need, beside what the bot's other orders reserve? A buy at
-        market needs what its walk costs, to the last digit."""
-        order, account = working.order, self._accounts[working.order.bot]
-        waits = order.type in CONDITIONAL and not working.triggered
-        if order.side is Side.SELL and not waits:
-            return order.remaining <= account.available_quantity
-        if order.type is OrderType.MARKET or working.triggered:
-            shown = matching.far_side(order.side, book)
-            taken, left = matching.walk(order.side, working.lots, self._liquidity.left(order.symbol, order.side, shown))
-            if left and (more := self._beyond(working, left, shown)):
-                taken.append(more)
-            tick_lots = sum(ticks * lots for ticks, lots in taken)
-            return working.instrument.price(tick_lots) * working.instrument.step_size <= account.available_cash
-        quote, base = reservations([*self._resting_of(order.bot, order.symbol), working])
-        return quote <= account.cash and base <= account.quantity
+    def look_anew(self, symbol: str) -> None:
+        """The book of `symbol` began anew."""
+        self._standing.look_anew(symbol)
 
     # -- matching --------------------------------------------------------------------------------------------
 
+    def _work(self, working: Working, book: BookView) -> None:
+        """An order begins to work: it takes, rests or expires."""
+        order, limit = working.order, working.limit_ticks
+        if limit is None or matching.crosses(order.side, limit, book):
+            self._take(working, book)
+        elif self._prevention is not None and self._prevent(working, []) is not None:
+            self._settle(working, Outcome(OrderStatus.EXPIRED_IN_MATCH))
+        elif working.in_force is not TimeInForce.GTC:
+            self._settle(working, Outcome(OrderStatus.EXPIRED))
+        else:
+            self._standing.join(working, book)
+            self._rest(working)
+            self._settle(working, Outcome(OrderStatus.NEW))
+
     def _take(self, working: Working, book: BookView) -> None:
         """Walk the far side; what is left over rests (GTC limit) or expires."""
-        order = working.order
-        limit = working.price_ticks if order.type is OrderType.LIMIT else None
+        order, limit = working.order, working.limit_ticks
         shown = matching.far_side(order.side, book)
         levels = self._liquidity.left(order.symbol, order.side, shown)
-        taken, left = matching.walk(order.side, working.lots, levels, limit)
+        if working.in_force is TimeInForce.FOK and matching.walk(order.side, working.lots, levels, limit)[1]:
+            self._settle(working, Outcome(OrderStatus.EXPIRED))
+            return
+        stopped = self._prevent(working, levels) if self._prevention is not None else None
+        may_take = working.lots if stopped is None else min(stopped, working.lots)
+        taken, left = matching.walk(order.side, may_take, levels, limit)
         self._liquidity.take(order.symbol, order.side, taken, shown)
-        alone, _ = matching.walk(order.side, working.lots, shown, limit)
+        alone, _ = matching.walk(order.side, may_take, shown, limit)
         worse = crowding(taken, alone)
         matches = [
             Match("depth", ticks, lots, ticks, crowding=cost) for (ticks, lots), cost in zip(taken, worse, strict=True)
         ]
-        if left and order.type is not OrderType.LIMIT and (more := self._beyond(working, left, shown)):
+        if left and limit is None and (more := self._liquidity.beyond(order.side, left, shown)):
             matches.append(Match("beyond", *more, more[0]))
-            left -= more[1]
         fills = self._execute(working, matches)
-        if not left:
-            status = OrderStatus.FILLED
-        elif limit is not None and order.time_in_force is TimeInForce.GTC:
-            status = OrderStatus.PARTIALLY_FILLED if taken else OrderStatus.NEW
-            self._queue(working, book)
+        if stopped is not None:
+            status = OrderStatus.EXPIRED_IN_MATCH
+        elif not working.lots:
+            status = _ended(order)
+        elif limit is not None and working.in_force is TimeInForce.GTC:
+            status = OrderStatus.PARTIALLY_FILLED if fills else OrderStatus.NEW
+            self._standing.join(working, book)
             working.crossed_lots = sum(lots for _, lots in taken)
             self._rest(working)
         else:
             status = OrderStatus.EXPIRED
         self._settle(working, Outcome(status, fills))
 
-    def _beyond(self, working: Working, left: int, shown: Sequence[matching.Level]) -> matching.Level | None:
-        return matching.beyond(working.order.side, left, shown) if self._reaches_beyond else None
+    def _prevent(self, working: Working, levels: Sequence[matching.Level]) -> int | None:
+        """Keep an order from meeting others of the account. The lots after which it is stopped itself; None where it
+        goes on."""
+        mode, side = self._prevention, working.order.side
+        resting = self.resting.get(working.order.symbol, ())
+        for maker, before in list(meetings(side, working.limit_ticks, levels, resting)):
+            if before >= working.lots:
+                return None
+            if mode is SelfTrade.EXPIRE_TAKER:
+                return before
+            lots = min(maker.lots, working.lots - before) if mode is SelfTrade.DECREMENT else maker.lots
+            self._standing.step_up(maker, lots)
+            self._take_off(maker, lots)
+            if not maker.lots:
+                self._end_list(maker)
+            self._settle(maker, Outcome(maker.order.status if maker.lots else OrderStatus.EXPIRED_IN_MATCH))
+            if mode is SelfTrade.EXPIRE_BOTH:
+                return before
+            if mode is SelfTrade.DECREMENT:
+                self._take_off(working, lots)
+                if working.lots == before:
+                    return before
+        return None
+
+    def _take_off(self, working: Working, lots: int) -> None:
+        working.lots -= lots
+        working.order.prevented += working.instrument.quantity(lots)
+        self._reserve(working.order.bot, working.order.symbol)
 
     def _trigger(self, working: Working) -> None:
-        """A stop or target was reached: it becomes a market order at once, its siblings expire (an OCO list)."""
-        order, book = working.order, self._books[working.order.symbol]
+        """A conditional order was reached: it goes to market or becomes a limit order, and its list ends."""
+        book = self._books[working.order.symbol]
         working.triggered = True
         if not book.in_sync:
             return  # it goes off when the book is whole again
-        for other in self._resting_of(order.bot, order.symbol):
-            if other is not working and other.order.type in CONDITIONAL and other.order.side is order.side:
-                self._settle(other, Outcome(OrderStatus.EXPIRED))
+        self._end_list(working)
         self._leave(working)
+        working.dormant = working.triggered = False
         # The decision to trade falls now, at the exchange: what the price did since the bot set the stop is no cost.
         working.decision = working.arrival = touch(book, working.instrument)
-        if self._affords(working, book):
-            self._take(working, book)
+        if self._admission.affords(working, book):
+            self._work(working, book)
         else:
             self._settle(working, Outcome(OrderStatus.EXPIRED, rejection=filters.INSUFFICIENT_BALANCE))
+
+    def _end_list(self, working: Working) -> None:
+        for other in self._resting.list_of(working):
+            if not other.dormant:
+                self._standing.step_up(other, other.lots)
+            self._settle(other, Outcome(OrderStatus.EXPIRED))
 
     def _cross(self, working: Working, opposite: matching.Level) -> None:
         """The opposite best has come to a resting order: it takes what is displayed there, once."""
@@ -240,72 +292,15 @@ class SimulatedExchange:
         if lots:
             self._liquidity.take(order.symbol, order.side, [(opposite[0], lots)], [opposite])
             match = Match("quote", working.price_ticks, lots, opposite[0], working.queue_lots or 0)
-            self._step_up(working, lots)
+            self._standing.step_up(working, lots)
             self._fill_resting(working, match)
 
-    def _queue(self, working: Working, book: BookView) -> None:
-        """Stand behind what is displayed at the price, and behind what of the fleet rests there already."""
-        shown = matching.shown_at(working.order.side, working.price_ticks, book)
-        working.shown_lots, working.looked_id = shown or 0, book.depth_id
-        queue = join(self._queues, shown)
-        working.queue_lots = None if queue is None else queue + self._before(working)
-
-    def _look(self, working: Working, book: BookView) -> None:
-        """A depth event tells what is displayed at the order's price now."""
-        working.looked_id = book.depth_id
-        shown = matching.shown_at(working.order.side, working.price_ticks, book)
-        if shown is None:
-            return
-        before, traded, queue = working.shown_lots, working.traded_lots, working.queue_lots
-        working.shown_lots, working.traded_lots = shown, 0
-        if queue is None:  # it came to a price that the book did not know: no more than this can stand before it
-            working.queue_lots = shown + self._before(working)
-        elif queue and (shown != before or traded):
-            ours = min(self._before(working), queue)
-            rest = queue - ours
-            working.queue_lots = ours + (
-                min(rest, shown) if before is None else advance(self._queues, rest, before, shown, traded)
-            )
-
-    def look_anew(self, symbol: str) -> None:
-        """The book of `symbol` began anew: what it showed before and shows now tells nothing of cancels."""
-        for working in self.resting.get(symbol, ()):
-            working.shown_lots = None
-
-    def _before(self, working: Working) -> int:
-        """Lots of the fleet that rest before it at its price."""
-        if not self._liquidity.shared:
-            return 0
-        resting = self.resting.get(working.order.symbol, [])
-        place = resting.index(working) if working in resting else len(resting)
-        return sum(other.lots for other in self._beside(working) if resting.index(other) < place)
-
-    def _beside(self, working: Working) -> Iterator[Working]:
-        """The fleet's other orders that rest on the same side at the same price, in the order in which they came."""
-        order = working.order
-        for other in self.resting.get(order.symbol, ()):
-            if (
-                other is not working
-                and other.order.type not in CONDITIONAL
-                and other.order.side is order.side
-                and other.price_ticks == working.price_ticks
-            ):
-                yield other
-
-    def _step_up(self, working: Working, lots: int) -> None:
-        """`lots` of a resting order are gone otherwise than by a trade at its price: who stands behind it moves up."""
-        resting = self.resting.get(working.order.symbol, [])
-        if not self._liquidity.shared or working not in resting:
-            return
-        place = resting.index(working)
-        for other in self._beside(working):
-            if other.queue_lots and resting.index(other) > place:
-                other.queue_lots = max(0, other.queue_lots - lots)
-
     def _fill_resting(self, working: Working, match: Match) -> None:
+        self._end_list(working)
         fills = self._execute(working, [match])
         self._reserve(working.order.bot, working.order.symbol)
-        self._settle(working, Outcome(OrderStatus.PARTIALLY_FILLED if working.lots else OrderStatus.FILLED, fills))
+        status = OrderStatus.PARTIALLY_FILLED if working.lots else _ended(working.order)
+        self._settle(working, Outcome(status, fills))
 
     def _execute(self, working: Working, matches: Sequence[Match]) -> tuple[Fill, ...]:
         """Book each fill and write it down with its receipt."""
@@ -336,22 +331,19 @@ class SimulatedExchange:
         self._answer(working, outcome)
 
     def _rest(self, working: Working) -> None:
-        self.resting.setdefault(working.order.symbol, []).append(working)
+        self._resting.add(working)
         self._reserve(working.order.bot, working.order.symbol)
 
     def _leave(self, working: Working) -> None:
         """Take an order off the book, if it rests there."""
-        symbol = working.order.symbol
-        resting = self.resting.get(symbol, [])
-        if working in resting:
-            resting.remove(working)
-            if not resting:
-                del self.resting[symbol]
-            self._reserve(working.order.bot, symbol)
+        if self._resting.remove(working):
+            self._reserve(working.order.bot, working.order.symbol)
 
     def _reserve(self, bot: int, symbol: str) -> None:
         account = self._accounts[bot]
-        account.reserved_quote, account.reserved_base = reservations(self._resting_of(bot, symbol))
+        account.reserved_quote, account.reserved_base = reservations(self._resting.of(bot, symbol))
 
-    def _resting_of(self, bot: int, symbol: str) -> list[Working]:
-        return [working for working in self.resting.get(symbol, ()) if working.order.bot == bot]
+
+def _ended(order: Order) -> OrderStatus:
+    """The state of an order of which nothing is left."""
+    return OrderStatus.EXPIRED_IN_MATCH if order.prevented else OrderStatus.FILLED

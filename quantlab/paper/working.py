@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from quantlab.model import BookView, Instrument, Order, OrderType, Side
+from quantlab.model import CONDITIONAL, BookView, Instrument, Order, OrderType, Side, TimeInForce
 
-CONDITIONAL = frozenset({OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
+_TIMED = frozenset({OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 
 
 class Touch(NamedTuple):
@@ -39,8 +40,8 @@ class Working:
 
     `queue_lots` stand before it (None: unknown, beyond the book's range). `shown_lots` were displayed at its price at
     the last look (None: before a gap), which was at depth event `looked_id`, and `traded_lots` traded there since.
-    `crossed_lots` see `matching`. `falling` tells at which side of its price a stop triggers; `triggered` marks one
-    that waits for the book to be whole.
+    `crossed_lots` see `matching`. `dormant` is a conditional order that waits for its price, `triggered` one that waits
+    for the book to be whole since; `best_ticks` is what a trailing one has seen best (0: it does not track yet).
     """
 
     order: Order
@@ -57,42 +58,54 @@ class Working:
     traded_lots: int = 0
     looked_id: int = 0
     crossed_lots: int = 0
+    dormant: bool = False
     triggered: bool = False
+    best_ticks: int = 0
     reports: int = 0
+    amendments: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
         return self.order.bot, self.order.number
 
     @property
-    def falling(self) -> bool:
-        return (self.order.type is OrderType.STOP_LOSS) == (self.order.side is Side.SELL)
+    def limit_ticks(self) -> int | None:
+        """The worst price at which it may trade; None at market."""
+        return self.price_ticks or None
+
+    @property
+    def in_force(self) -> TimeInForce:
+        """How long it works; types that have no time in force rest, or take at once."""
+        return self.order.time_in_force if self.order.type in _TIMED else TimeInForce.GTC
 
     def enter(self) -> None:
         """Put price and quantity on the instrument's grid; the filters have passed before."""
         order, instrument = self.order, self.instrument
+        self.dormant = order.type in CONDITIONAL
         self.lots = instrument.lots(order.quantity)
         self.price_ticks = 0 if order.price is None else instrument.ticks(order.price)
         self.stop_ticks = 0 if order.stop_price is None else instrument.ticks(order.stop_price)
 
+    def needs(self) -> Decimal:
+        """What it may still need: quote for a buy (at its limit, else its trigger, else the touch it met), base for a
+        sale."""
+        order = self.order
+        if order.side is Side.SELL:
+            return order.remaining
+        return order.remaining * (order.price or order.stop_price or self.arrival.ask or Decimal(0))
+
 
 def reservations(resting: Iterable[Working]) -> tuple[Decimal, Decimal]:
-    """What one bot's resting orders reserve: (quote, base).
-
-    Buys reserve their remaining notional, sales their remaining quantity. A stop and a target on the same
-    side stand for Binance's OCO list: of the two, only the larger reserves, because only one of them can
-    trade.
-    """
-    quote = base = Decimal(0)
-    either = {side: {kind: Decimal(0) for kind in CONDITIONAL} for side in Side}
+    """What one bot's resting orders reserve: (quote, base). Of a list only the largest reserves, because only one of
+    its orders can trade."""
+    alone = {side: Decimal(0) for side in Side}
+    lists: dict[tuple[Side, int], Decimal] = defaultdict(Decimal)
     for working in resting:
-        order = working.order
-        price = order.price if order.price is not None else order.stop_price
-        amount = order.remaining if order.side is Side.SELL or price is None else order.remaining * price
-        if order.type in CONDITIONAL:
-            either[order.side][order.type] += amount
-        elif order.side is Side.BUY:
-            quote += amount
+        side, number = working.order.side, working.order.list_number
+        if number:
+            lists[side, number] = max(lists[side, number], working.needs())
         else:
-            base += amount
-    return quote + max(either[Side.BUY].values()), base + max(either[Side.SELL].values())
+            alone[side] += working.needs()
+    for (side, _), needed in lists.items():
+        alone[side] += needed
+    return alone[Side.BUY], alone[Side.SELL]

@@ -5,7 +5,7 @@ from quantlab.risk.limits import BotLimits, FleetLimits
 from quantlab.risk.losses import LossGuard
 from quantlab.risk.sizing import order_for_target
 from quantlab.risk.states import TradingState
-from quantlab.risk.stops import protective_orders
+from quantlab.risk.stops import Protection, protective_orders
 from quantlab.risk.volatility import Change, VolatilityHalts
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FleetGate",
     "FleetLimits",
     "LossGuard",
+    "Protection",
     "RiskGate",
     "TradingState",
     "Verdict",

@@ -226,7 +226,11 @@ def test_a_database_from_before_the_chain_is_taken_along(tmp_path: Path) -> None
         connection.executescript(
             "DROP INDEX ix_egress_chain; ALTER TABLE egress DROP COLUMN seq; ALTER TABLE egress DROP COLUMN chain;"
             "ALTER TABLE runs DROP COLUMN journal_calls; DROP TABLE bounds;"
-            "CREATE INDEX ix_egress_run_id ON egress (run_id); UPDATE alembic_version SET version_num = '0002';"
+            + "".join(
+                f"ALTER TABLE orders DROP COLUMN {name};"
+                for name in ("quote_quantity", "trailing_delta", "list_number", "prevented")
+            )
+            + "CREATE INDEX ix_egress_run_id ON egress (run_id); UPDATE alembic_version SET version_num = '0002';"
             "INSERT INTO egress (run_id, wall_ms, method, host, path, weight, status, verdict, detail) VALUES "
             "('r', 1, 'GET', 'h', '/p', 2, 200, 'sent', ''), (NULL, 1, 'GET', 'h', '/p', 2, 200, 'sent', '');"
         )

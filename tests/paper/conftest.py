@@ -136,6 +136,7 @@ class World:
                 queue=options.get("queue", QueueModel.PESSIMISTIC),
                 reaches_beyond=options.get("reaches_beyond", False),
                 shared_liquidity=options.get("shared_liquidity", True),
+                prevention=options.get("prevention"),
             ),
             seed=options.get("seed", 1),
             on_report=self._hear,
@@ -168,9 +169,15 @@ class World:
             price=None if ticks is None else self.instrument.price(ticks),
             stop_price=None if stop_ticks is None else self.instrument.price(stop_ticks),
             time_in_force=fields.get("time_in_force", TimeInForce.GTC),
+            quote_quantity=fields.get("quote_quantity"),
+            trailing_delta=fields.get("trailing_delta", 0),
+            list_number=fields.get("list_number", 0),
             created_ms=self.broker.now_ms,
         )
-        self.broker.submit(order)
+        if "replaces" in fields:
+            self.broker.replace(bot, fields["replaces"].number, order)
+        else:
+            self.broker.submit(order)
         return order
 
     def pass_ms(self, ms: int) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from quantlab.model import OrderStatus, OrderType, QuantlabError, Side, TimeInForce
-from quantlab.paper import DrawnLatency, QueueModel, check_accounts, difference
+from quantlab.model import CONDITIONAL, PRICED, OrderStatus, OrderType, QuantlabError, Side, TimeInForce
+from quantlab.paper import DrawnLatency, QueueModel, SelfTrade, check_accounts, difference
 from quantlab.paper.fees import Fee
 
 BOTS = 2
@@ -27,10 +27,15 @@ sides = st.tuples(st.integers(1, 3_000), st.integers(1, 3_000), st.integers(1, 3
 class AnySequence(RuleBasedStateMachine):
     """Drives one world and remembers each step, so that a second world can repeat it."""
 
-    def __init__(self, make_world, queue, reaches_beyond) -> None:
+    def __init__(self, make_world, queue, reaches_beyond, prevention) -> None:
         super().__init__()
         self.fresh = lambda: make_world(
-            bots=BOTS, latency=DrawnLatency(sigma=1.0), seed=11, queue=queue, reaches_beyond=reaches_beyond
+            bots=BOTS,
+            latency=DrawnLatency(sigma=1.0),
+            seed=11,
+            queue=queue,
+            reaches_beyond=reaches_beyond,
+            prevention=prevention,
         )
         self.world = self.fresh()
         self.steps: list = []
@@ -38,7 +43,10 @@ class AnySequence(RuleBasedStateMachine):
         self.trades: dict = {}
         self.checked = 0
         self.used: dict = defaultdict(int)
-        self.do(_show, 9_999, 1, (500, 500, 500), (500, 500, 500))
+        self.do(_show, 9_999, 1, (9_000, 500, 500), (9_000, 500, 500))
+        for bot in range(BOTS):
+            self.do(_send, bot, Side.BUY, OrderType.MARKET, 4_000, 0)
+        self.do(_pass, 2_000)
 
     def do(self, step, *arguments) -> None:
         self.steps.append((step, arguments))
@@ -67,15 +75,38 @@ class AnySequence(RuleBasedStateMachine):
         lots=st.one_of(st.integers(1, 12_000), st.sampled_from([100, 2_000, 6_000])),
         offset=offsets,
         tif=st.sampled_from(TimeInForce),
+        trailing=st.sampled_from([0, 0, 5, 50]),
+        of_list=st.integers(0, 2),
         ms=st.sampled_from([0, 10, 300]),
     )
-    def send(self, bot, side, type_, lots, offset, tif, ms):
-        self.do(_send, bot, side, type_, lots, self.bid + offset, tif)
+    def send(self, bot, side, type_, lots, offset, tif, trailing, of_list, ms):
+        delta = trailing if type_ in CONDITIONAL else 0
+        self.do(_send, bot, side, type_, lots, self.bid + offset, tif, delta, of_list)
         self.do(_pass, ms)
+
+    @rule(bot=st.integers(0, BOTS - 1), side=st.sampled_from(Side), cents=st.integers(400, 110_000))
+    def send_by_quote(self, bot, side, cents):
+        self.do(_by_quote, bot, side, cents)
+
+    @rule(bot=st.integers(0, BOTS - 1), which=st.integers(0, 9), tenths=st.integers(1, 11))
+    def amend_one(self, bot, which, tenths):
+        self.do(_amend, bot, which, tenths)
+
+    @rule(bot=st.integers(0, BOTS - 1), which=st.integers(0, 9), lots=st.integers(1, 5_000), offset=offsets)
+    def replace_one(self, bot, which, lots, offset):
+        self.do(_replace, bot, which, lots, self.bid + offset)
 
     @rule(bot=st.integers(0, BOTS - 1), tenths=st.integers(1, 10), type_=st.sampled_from(OrderType), offset=offsets)
     def sell_what_is_held(self, bot, tenths, type_, offset):
         self.do(_sell, bot, tenths, type_, self.bid + offset)
+        self.do(_pass, 300)
+
+    @rule(bot=st.integers(0, BOTS - 1), lots=st.integers(60, 2_000), other=st.integers(60, 2_000), offset=offsets)
+    def cross_swords(self, bot, lots, other, offset):
+        """One bot rests a sale within the spread or near it, the other comes to buy there."""
+        self.do(_send, bot, Side.SELL, OrderType.LIMIT, lots, self.bid + 1 + abs(offset))
+        self.do(_pass, 300)
+        self.do(_send, 1 - bot, Side.BUY, OrderType.LIMIT, other, self.bid + 8)
         self.do(_pass, 300)
 
     @rule(bot=st.integers(0, BOTS - 1), which=st.integers(0, 9))
@@ -104,12 +135,14 @@ class AnySequence(RuleBasedStateMachine):
 
     @invariant()
     def what_rests_can_be_paid(self):
-        """Each bot's limit orders together, by sums of the test's own."""
+        """Each bot's limit orders together, by sums of the test's own; of a list only one can trade."""
         needs: dict = defaultdict(Decimal)
         for order in self.world.orders.values():
-            if order.price is not None and order.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
+            alone = not order.list_number
+            if alone and order.price is not None and order.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
                 buys = order.side is Side.BUY
-                needs[order.bot, order.side] += (order.quantity - order.filled) * (order.price if buys else 1)
+                left = order.quantity - order.filled - order.prevented
+                needs[order.bot, order.side] += left * (order.price if buys else 1)
         for bot, account in self.world.broker.accounts.items():
             assert needs[bot, Side.BUY] <= account.cash
             assert needs[bot, Side.SELL] <= account.quantity
@@ -129,8 +162,18 @@ class AnySequence(RuleBasedStateMachine):
         for fill in self.world.journal.fills:
             filled[fill.bot, fill.order_number] += fill.quantity
         for key, order in self.world.orders.items():
-            assert order.filled == filled[key] <= order.quantity
-            assert (order.status is OrderStatus.FILLED) == (order.filled == order.quantity)
+            assert order.filled == filled[key] <= order.quantity - order.prevented
+            whole = order.filled == order.quantity and order.status is not OrderStatus.REJECTED and order.quantity > 0
+            assert (order.status is OrderStatus.FILLED) == whole
+
+    @invariant()
+    def nobody_meets_its_own_account(self):
+        if self.world.broker._exchange._prevention is None:
+            return
+        for orders in self.world.broker.resting.values():
+            bids = [one.price_ticks for one in orders if one.order.side is Side.BUY and not one.dormant]
+            asks = [one.price_ticks for one in orders if one.order.side is Side.SELL and not one.dormant]
+            assert not bids or not asks or max(bids) < min(asks)
 
     @invariant()
     def resting_symbols_and_reservations_agree(self):
@@ -177,11 +220,30 @@ def _trade(world, ticks, lots, seller):
     world.trade(ticks, lots, seller_aggressive=seller)
 
 
-def _send(world, bot, side, type_, lots, ticks, tif=TimeInForce.GTC):
-    priced = type_ in (OrderType.LIMIT, OrderType.LIMIT_MAKER)
-    stops = type_ in (OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
-    fields = {"ticks": ticks if priced else None, "stop_ticks": ticks if stops else None}
-    world.send(side, type_, lots, bot=bot, time_in_force=tif, **fields)
+def _send(world, bot, side, type_, lots, ticks, tif=TimeInForce.GTC, trailing=0, of_list=0):
+    fields = {"ticks": ticks if type_ in PRICED else None, "stop_ticks": ticks if type_ in CONDITIONAL else None}
+    if trailing == 5:
+        fields["stop_ticks"] = None
+    world.send(side, type_, lots, bot=bot, time_in_force=tif, trailing_delta=trailing, list_number=of_list, **fields)
+
+
+def _by_quote(world, bot, side, cents):
+    world.send(side, OrderType.MARKET, 0, bot=bot, quote_quantity=Decimal(cents) / 100)
+
+
+def _amend(world, bot, which, tenths):
+    orders = world.broker.open_orders(bot)
+    if orders:
+        order = orders[which % len(orders)]
+        lots = world.instrument.lots(order.quantity) * tenths // 10
+        world.broker.amend(bot, order.number, world.instrument.quantity(lots))
+
+
+def _replace(world, bot, which, lots, ticks):
+    orders = world.broker.open_orders(bot)
+    if orders:
+        order = orders[which % len(orders)]
+        world.send(order.side, OrderType.LIMIT, lots, bot=bot, ticks=ticks, replaces=order)
 
 
 def _sell(world, bot, tenths, type_, ticks):
@@ -200,7 +262,12 @@ def _pass(world, ms):
     world.pass_ms(ms)
 
 
-MODELS = [(QueueModel.PESSIMISTIC, False), (QueueModel.PROPORTIONAL, True), (QueueModel.OPTIMISTIC, True)]
+#: Queue model, whether a walk reaches beyond the book, and what keeps orders of one account apart.
+MODELS = [
+    (QueueModel.PESSIMISTIC, False, SelfTrade.EXPIRE_MAKER),
+    (QueueModel.PROPORTIONAL, True, None),
+    (QueueModel.OPTIMISTIC, True, SelfTrade.DECREMENT),
+]
 
 
 def _run(make_world, examples: int, steps: int, phases: Sequence[Phase] = tuple(Phase), model=MODELS[1]) -> None:
@@ -228,7 +295,7 @@ def test_any_sequence(make_world, model):
     [
         ("quantlab.paper.execution.charge", lambda *_: Fee(Decimal("1E-8"), "BTC", Decimal("1E-6"))),
         ("quantlab.paper.matching.fill_by_trade", lambda side, price, lots, queue, trade: (lots + 1, queue)),
-        ("quantlab.paper.simulator.reservations", lambda resting: (Decimal(0), Decimal(0))),
+        ("quantlab.paper.working.Working.needs", lambda working: Decimal(0)),
         ("quantlab.paper.broker.uniform", lambda *_: random.random()),
     ],
     ids=["fees in the wrong asset", "filled above the order", "nothing reserved", "drawn by chance"],

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from quantlab.model import Order, OrderStatus, OrderType, Side
-from quantlab.paper.filters import check
+from quantlab.model import (
+    Order,
+    OrderStatus,
+    OrderType,
+    PriceBand,
+    Side,
+    TimeInForce,
+    TrailingBounds,
+    instruments_from_exchange_info,
+)
+from quantlab.paper.filters import check, check_account
 
 ASK = Decimal("100.00")
 
 
-def order(type_=OrderType.LIMIT, quantity="1", price="100", stop_price=None, side=Side.BUY):
+def order(type_=OrderType.LIMIT, quantity="1", price="100", stop_price=None, side=Side.BUY, **fields):
     return Order(
         bot=0,
         number=1,
@@ -24,6 +34,7 @@ def order(type_=OrderType.LIMIT, quantity="1", price="100", stop_price=None, sid
         price=None if price is None else Decimal(price),
         stop_price=None if stop_price is None else Decimal(stop_price),
         created_ms=0,
+        **fields,
     )
 
 
@@ -135,3 +146,122 @@ def test_the_fee_in_base_makes_selling_the_bought_quantity_impossible(make_world
     sold = world.send(Side.SELL, OrderType.MARKET, 999)
     world.settle()
     assert (refused.status, sold.status) == (OrderStatus.REJECTED, OrderStatus.FILLED)
+
+
+def stop(side, delta, kind=OrderType.STOP_LOSS):
+    return order(kind, price=None, side=side, trailing_delta=delta)
+
+
+@pytest.mark.parametrize(
+    ("band", "refused", "passes"),
+    [
+        (PriceBand("PERCENT_PRICE", *map(Decimal, ("0.7", "1.3", "0.7", "1.3"))), "69.99", "70.00"),
+        (PriceBand("PERCENT_PRICE", *map(Decimal, ("0.7", "1.3", "0.7", "1.3"))), "130.01", "130.00"),
+        (PriceBand("PERCENT_PRICE_BY_SIDE", *map(Decimal, ("0.2", "1.2", "0.8", "5"))), "120.01", "120.00"),
+    ],
+)
+def test_a_limit_far_from_the_market_is_refused(instrument, band, refused, passes):
+    banded = replace(instrument, price_band=band)
+    assert check(order(price=refused), banded, ASK) == (-1013, f"Filter failure: {band.filter}")
+    assert check(order(price=passes), banded, ASK) is None
+    assert check(order(price=refused), instrument, ASK) is None
+
+
+def test_each_side_has_its_own_band(instrument):
+    banded = replace(
+        instrument, price_band=PriceBand("PERCENT_PRICE_BY_SIDE", *map(Decimal, ("0.2", "1.2", "0.8", "5")))
+    )
+    assert check(order(price="300", side=Side.SELL), banded, ASK) is None
+    assert check(order(price="300", side=Side.BUY), banded, ASK) is not None
+    assert check(order(price="79", side=Side.SELL), banded, ASK) is not None
+
+
+def test_how_far_a_stop_may_trail_depends_on_where_it_lies(instrument):
+    bounded = replace(instrument, trailing=TrailingBounds(10, 2_000, 20, 1_000))
+    for side, kind, least, most in (
+        (Side.BUY, OrderType.STOP_LOSS, 10, 2_000),
+        (Side.SELL, OrderType.TAKE_PROFIT, 10, 2_000),
+        (Side.SELL, OrderType.STOP_LOSS, 20, 1_000),
+        (Side.BUY, OrderType.TAKE_PROFIT, 20, 1_000),
+    ):
+        for delta in (least, most):
+            assert check(stop(side, delta, kind), bounded, ASK) is None
+        for delta in (least - 1, most + 1):
+            assert check(stop(side, delta, kind), bounded, ASK) == (-1013, "Filter failure: TRAILING_DELTA")
+
+
+def test_what_the_symbol_does_not_offer_is_refused_in_its_words(instrument):
+    only_limits = replace(instrument, order_types=("LIMIT", "MARKET", "STOP_LOSS_LIMIT"))
+    assert check(order(OrderType.LIMIT_MAKER), only_limits, ASK) == (
+        -1013,
+        "Limit maker orders are not supported for this symbol.",
+    )
+    assert check(order(), only_limits, ASK) is None
+    far = order(OrderType.STOP_LOSS, price=None, stop_price="99")
+    assert check(far, only_limits, ASK) is None, "it stands for a stop with a far limit"
+    for field, asked, words in (
+        ("trailing_allowed", stop(Side.SELL, 100), "Trailing stop orders are not supported for this symbol."),
+        ("oco_allowed", order(list_number=1), "OCO orders are not supported for this symbol"),
+        (
+            "by_quote_allowed",
+            order(OrderType.MARKET, price=None, quantity="0", quote_quantity=Decimal(50)),
+            "Quote order qty market orders are not support for this symbol.",
+        ),
+    ):
+        assert check(asked, instrument, ASK) is None
+        assert check(asked, replace(instrument, **{field: False}), ASK).reason == words
+
+
+@pytest.mark.parametrize(
+    ("asked", "unwanted"),
+    [
+        (order(OrderType.MARKET), "price"),
+        (order(stop_price="99"), "stopPrice"),
+        (order(trailing_delta=5), "trailingDelta"),
+        (order(quote_quantity=Decimal(5)), "quoteOrderQty"),
+    ],
+)
+def test_what_a_kind_of_order_does_not_take_is_refused(instrument, asked, unwanted):
+    assert check(asked, instrument, ASK) == (-1106, f"Parameter '{unwanted}' sent when not required.")
+
+
+def test_counts_of_the_account(instrument):
+    resting = [order(), order(OrderType.STOP_LOSS, price=None, stop_price="99", side=Side.SELL)]
+    for limits, asked, words in (
+        ({"max_open_orders": 2}, order(), "MAX_NUM_ORDERS"),
+        ({"max_algo_orders": 1}, stop(Side.SELL, 100), "MAX_NUM_ALGO_ORDERS"),
+        ({"max_position": Decimal("3.999")}, order(), "MAX_POSITION"),
+    ):
+        tight = replace(instrument, **limits)
+        assert check_account(asked, tight, resting, Decimal(2)) == (-1013, f"Filter failure: {words}")
+        one_more = replace(instrument, **{name: value + 1 for name, value in limits.items()})
+        assert check_account(asked, one_more, resting, Decimal(2)) is None
+    takes = order(time_in_force=TimeInForce.IOC)
+    assert check_account(takes, replace(instrument, max_open_orders=2), resting, Decimal(0)) is None
+
+
+def test_the_filters_of_every_year_are_read():
+    row = {
+        "symbol": "BTCUSDT", "baseAsset": "BTC", "quoteAsset": "USDT", "allowTrailingStop": False,
+        "filters": [
+            {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
+            {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
+            {"filterType": "PERCENT_PRICE", "multiplierUp": "5", "multiplierDown": "0.2", "avgPriceMins": 5},
+            {"filterType": "MIN_NOTIONAL", "minNotional": "10", "applyToMarket": True, "avgPriceMins": 5},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+        ],
+    }  # fmt: skip
+    old = instruments_from_exchange_info(msgspec.json.encode({"symbols": [row]}))["BTCUSDT"]
+    assert (old.notional_filter, old.price_band.bid_up, old.price_band.ask_up) == ("MIN_NOTIONAL", 5, 5)
+    assert (old.max_algo_orders, old.trailing, old.trailing_allowed, old.amend_allowed) == (5, None, False, True)
+    assert check(order(quantity="0.09"), old, ASK) == (-1013, "Filter failure: MIN_NOTIONAL")
+
+
+def test_the_filters_of_today_are_read(shared_market):
+    row = msgspec.json.decode((shared_market / "rest" / "exchangeInfo_one_symbol_row_2026.json").read_bytes())
+    found = instruments_from_exchange_info(msgspec.json.encode({"symbols": row.get("symbols", [row])}))
+    (now,) = found.values()
+    assert now.price_band.filter == "PERCENT_PRICE_BY_SIDE"
+    assert now.trailing.above_most > now.trailing.above_least > 0
+    assert now.max_open_orders > now.max_algo_orders > 0
+    assert (now.notional_filter, now.amend_allowed, now.by_quote_allowed) == ("NOTIONAL", True, True)

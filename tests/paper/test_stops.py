@@ -37,8 +37,8 @@ def test_stop_loss_sells_at_market_when_a_trade_reaches_it(held):
 
 
 def test_stop_and_target_share_the_position_and_one_ends_the_other(held):
-    stop = held.send(Side.SELL, OrderType.STOP_LOSS, 1_998, stop_ticks=9_800)
-    target = held.send(Side.SELL, OrderType.TAKE_PROFIT, 1_998, stop_ticks=10_200)
+    stop = held.send(Side.SELL, OrderType.STOP_LOSS, 1_998, stop_ticks=9_800, list_number=1)
+    target = held.send(Side.SELL, OrderType.TAKE_PROFIT, 1_998, stop_ticks=10_200, list_number=1)
     held.settle()
     assert (stop.status, target.status) == (OrderStatus.NEW, OrderStatus.NEW)
     held.book.set([(10_199, 5_000)], [(10_200, 5_000)])

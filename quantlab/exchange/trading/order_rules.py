@@ -25,7 +25,12 @@ ACCOUNT, COMMISSION, TRADES = "/api/v3/account", "/api/v3/account/commission", "
 SOCKET_PATH = "/ws-api/v3"
 
 _STAMPS = frozenset({"timestamp", "recvWindow", "signature"})
-_PLACE = frozenset({"symbol", "side", "type", "timeInForce", "quantity", "price", "stopPrice", "newClientOrderId"})
+_PLACE = frozenset(
+    {
+        "symbol", "side", "type", "timeInForce", "quantity", "price", "stopPrice", "trailingDelta",
+        "newClientOrderId",
+    }
+)  # fmt: skip
 #: (method, path) → the parameters that it may have.
 ENDPOINTS: dict[tuple[str, str], frozenset[str]] = {
     ("POST", ORDER): _STAMPS | _PLACE | {"newOrderRespType"},
@@ -40,7 +45,7 @@ ENDPOINTS: dict[tuple[str, str], frozenset[str]] = {
 #: What is sold or bought is said by one of these; anything else is no order of ours.
 _VALUES = {
     "side": frozenset({"BUY", "SELL"}),
-    "type": frozenset({"MARKET", "LIMIT", "LIMIT_MAKER", "STOP_LOSS", "TAKE_PROFIT"}),
+    "type": frozenset({"MARKET", "LIMIT", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT"}),
     "timeInForce": frozenset({"GTC", "IOC"}),
 }
 _NEEDED = {"symbol", "side", "type", "quantity", "newClientOrderId"}
