@@ -27,7 +27,7 @@ from quantlab.model import (
 from quantlab.paper import WOULD_TRIGGER
 from quantlab.risk import FleetLimits, TradingState, order_for_target, protective_orders
 
-_NOT_TAKEN = (OrderStatus.REJECTED, OrderStatus.EXPIRED)
+_NOT_TAKEN = (OrderStatus.REJECTED, OrderStatus.EXPIRED, OrderStatus.EXPIRED_IN_MATCH)
 _PAUSED = "paused"
 _STALE = "book out of sync: standing still"
 

@@ -18,7 +18,7 @@ from quantlab.model import MalformedMessage, OrderStatus
 _STATUS = {
     "PENDING_NEW": OrderStatus.NEW,
     "PENDING_CANCEL": OrderStatus.NEW,
-    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED_IN_MATCH,
 }
 
 
