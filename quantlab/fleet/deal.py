@@ -46,7 +46,7 @@ def fleet_toml(fleet: FleetSpec) -> str:
     parts = [f"[fleet]\nname = {_value(fleet.name)}\n"]
     for table, settings in (("fleet.limits", fleet.limits), ("paper", fleet.paper)):
         values = {key: getattr(settings, key) for key in settings.__dataclass_fields__}
-        lines = [f"{key} = {_value(value)}" for key, value in values.items() if value not in (None, ())]
+        lines = [f"{key} = {_value(value)}" for key, value in values.items() if value not in (None, (), {})]
         parts.append(f"[{table}]\n" + "\n".join(lines) + "\n")
     for bot in fleet.bots:
         rows: list[tuple[str, Any]] = [

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from quantlab.model import TIMEFRAMES, ConfigurationError, NotFound
-from quantlab.paper import Assumptions
+from quantlab.paper import Assumptions, SlippageKind
 from quantlab.risk import BotLimits, FleetLimits
 from quantlab.strategies import Strategy, make_strategy
 
@@ -134,6 +134,12 @@ class _Reader:
                 self._fail(number, "name", f'"{bot.name}" is already bot {seen[bot.name]}: names must differ')
             seen[bot.name] = number
         paper = self._paper(document.get("paper", {}))
+        if paper.slippage is SlippageKind.IMPACT:
+            missing = sorted({bot.symbol for bot in bots} - paper.impact_bps.keys())
+            if missing:
+                self._fail(
+                    None, "impact_bps", f"has no number for {', '.join(missing)}: `quantlab calibrate` finds them"
+                )
         return FleetSpec(
             name=str(head.get("name", self.path.stem)), bots=bots, text=self.text, paper=paper, limits=limits
         )
@@ -192,8 +198,9 @@ class _Reader:
             self._fail(None, "paper", "must be a table: [paper]")
         self._known(table, _PAPER_FIELDS, None, "field of [paper]")
         values: dict[str, Any] = {}
+        usual = Assumptions()
         for name, value in table.items():
-            values[name] = self._assumed(name, value, getattr(Assumptions, name))
+            values[name] = self._assumed(name, value, getattr(usual, name))
         try:
             return Assumptions(**values)
         except ConfigurationError as error:
@@ -211,6 +218,10 @@ class _Reader:
             if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
                 self._fail(None, name, "must be a list of numbers, as `quantlab latency` prints it")
             return tuple(float(each) for each in value)
+        if kind is dict:
+            if not isinstance(value, dict):
+                self._fail(None, name, "must be a table by symbol, as `quantlab calibrate` prints it")
+            return {symbol: self._assumed(f"{name}.{symbol}", each, Decimal(0)) for symbol, each in value.items()}
         if (kind is bool) is not isinstance(value, bool):
             self._fail(None, name, f"must be {'true or false' if kind is bool else 'a number'}, not {value!r}")
         kinds = kind if kind in (bool, int) else (int, float)

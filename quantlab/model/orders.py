@@ -133,7 +133,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     fill, `queue_ahead` the quantity that stood before a maker when it was filled. `decision_bid` and `decision_ask` are
     the touch when the bot decided (for a stop: when it triggered), `arrival_bid` and `arrival_ask` the touch when the
     order reached the book: their difference is what latency cost. `crowding` is what this fill cost more (quote
-    units) because other bots of the run had taken what stood before it.
+    units) because other bots of the run had taken what stood before it. A basis "model" names the best price as its
+    level and paid `slippage_bps` more.
     """
 
     bot: int
@@ -154,6 +155,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     trade_id: int = 0
     crowding: Decimal = Decimal(0)
+    slippage_bps: Decimal = Decimal(0)
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from quantlab.paper.queues import QueueModel
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.replay import Replayed, difference, replay
 from quantlab.paper.schedule import NEVER_MS
+from quantlab.paper.slippage import Slippage, SlippageKind
 
 __all__ = [
     "NEVER_MS",
@@ -34,6 +35,8 @@ __all__ = [
     "QueueModel",
     "Replayed",
     "SelfTrade",
+    "Slippage",
+    "SlippageKind",
     "StandardFees",
     "Terms",
     "as_unknown",

@@ -9,18 +9,16 @@ from quantlab.model import AT_MARKET, BookView, OrderType, Side
 from quantlab.paper import filters, matching
 from quantlab.paper.accounts import Account
 from quantlab.paper.filters import Rejection
-from quantlab.paper.liquidity import Liquidity
 from quantlab.paper.resting import Resting
+from quantlab.paper.taking import Taking
 from quantlab.paper.working import Working, reservations
 
 
 class Admission:
     """Judges orders as they arrive. With `one_account` the orders and holdings of all bots are the account's."""
 
-    def __init__(
-        self, resting: Resting, accounts: Mapping[int, Account], liquidity: Liquidity, *, one_account: bool
-    ) -> None:
-        self._resting, self._accounts, self._liquidity = resting, accounts, liquidity
+    def __init__(self, resting: Resting, accounts: Mapping[int, Account], taking: Taking, *, one_account: bool) -> None:
+        self._resting, self._accounts, self._taking = resting, accounts, taking
         self._one_account = one_account
 
     def refuses(self, working: Working, book: BookView) -> Rejection | None:
@@ -52,11 +50,8 @@ class Admission:
             return quote <= account.cash and base <= account.quantity
         if order.side is Side.SELL:
             return order.remaining <= account.available_quantity
-        shown = matching.far_side(order.side, book)
-        taken, left = matching.walk(order.side, working.lots, self._liquidity.left(order.symbol, order.side, shown))
-        if left and (more := self._liquidity.beyond(order.side, left, shown)):
-            taken.append(more)
-        tick_lots = sum(ticks * lots for ticks, lots in taken)
+        matches = self._taking.matches(working, book, working.lots)
+        tick_lots = sum(match.price_ticks * match.lots for match in matches)
         return working.instrument.price(tick_lots) * working.instrument.step_size <= account.available_cash
 
     def _counts(self, working: Working) -> Rejection | None:
@@ -76,9 +71,8 @@ class Admission:
     def _find_quantity(self, working: Working, book: BookView) -> Rejection | None:
         """How much an order by quote quantity is of the base asset, by the book that it meets."""
         order, instrument = working.order, working.instrument
-        levels = self._liquidity.left(order.symbol, order.side, matching.far_side(order.side, book))
         tick_lots = (order.quote_quantity or Decimal(0)) // (instrument.tick_size * instrument.step_size)
-        order.quantity = instrument.quantity(matching.lots_for_quote(int(tick_lots), levels))
+        order.quantity = instrument.quantity(self._taking.lots_for_quote(working, book, int(tick_lots)))
         return filters.TOO_THIN if order.quantity < max(instrument.min_quantity, instrument.step_size) else None
 
     def _would_take(self, working: Working, book: BookView) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ from quantlab.paper.fees import FeeModel, StandardFees
 from quantlab.paper.latency import DrawnLatency, FixedLatency, LatencyModel, MeasuredLatency
 from quantlab.paper.prevention import SelfTrade
 from quantlab.paper.queues import QueueModel
+from quantlab.paper.slippage import Slippage, SlippageKind
 
 #: What is left of a commission that is paid in BNB (Binance fee schedule, spot, checked 2026-11-23).
 _BNB_SHARE = Decimal("0.75")
@@ -41,6 +43,7 @@ class Terms:
     reaches_beyond: bool = False
     shared_liquidity: bool = True
     prevention: SelfTrade | None = None
+    slippage: Slippage = field(default_factory=Slippage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,8 @@ class Assumptions:
     which an order keeps its place in a queue; 0: only where nothing was traded meanwhile. `bounds`: an
     optimistic and a pessimistic fleet on the same signals run beside this one. `accounts`: on "one" account the bots'
     open orders are counted together, and orders that would meet are kept apart as `self_trade_prevention` says; money
-    is kept apart all the same.
+    is kept apart all the same. `slippage`: what orders that take pay, with `slippage_bps` and `impact_bps` its numbers
+    (see `slippage.py`).
 
     Raises ConfigurationError for what cannot be.
     """
@@ -74,11 +78,17 @@ class Assumptions:
     bounds: bool = True
     accounts: Accounts = Accounts.EACH
     self_trade_prevention: SelfTrade = SelfTrade.EXPIRE_MAKER
+    slippage: SlippageKind = SlippageKind.DEPTH
+    slippage_bps: Decimal = Decimal(5)
+    impact_bps: Mapping[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, percent in (("maker_fee_pct", self.maker_fee_pct), ("taker_fee_pct", self.taker_fee_pct)):
             if not (percent.is_finite() and 0 <= percent < 10):
                 raise ConfigurationError(f"{name} must be percent from 0 to below 10 (0.1 is 10 bps), not {percent}")
+        for name, bps in (("slippage_bps", self.slippage_bps), *self.impact_bps.items()):
+            if not (bps.is_finite() and 0 <= bps < 1_000):
+                raise ConfigurationError(f"{name} must be basis points from 0 to below 1000, not {bps}")
         if not 0 <= self.recover_minutes <= 1440:
             raise ConfigurationError(f"recover_minutes must be 0 to 1440, not {self.recover_minutes}")
         self.latency()
@@ -98,6 +108,7 @@ class Assumptions:
             reaches_beyond=self.beyond_depth is BeyondDepth.IMPACT,
             shared_liquidity=self.shared_liquidity,
             prevention=self.self_trade_prevention if self.accounts is Accounts.ONE else None,
+            slippage=self.slippage_model(),
         )
 
     def optimistic(self) -> Terms:
@@ -123,6 +134,9 @@ class Assumptions:
         model = self.latency()
         return FixedLatency(model.order_ms(quantile), model.response_ms(quantile))
 
+    def slippage_model(self) -> Slippage:
+        return Slippage(kind=self.slippage, fixed_bps=self.slippage_bps, impact_bps=self.impact_bps)
+
     def latency(self) -> LatencyModel:
         if self.round_trips_ms:
             return MeasuredLatency(self.round_trips_ms)
@@ -138,6 +152,7 @@ class Assumptions:
             "taker_fee": f"{fees.taker:f}",
             "fee_source": fees.source,
             "latency": self.latency().name,
+            "slippage": self.slippage_model().name,
             "queue": str(self.queue),
             "beyond_depth": str(self.beyond_depth),
             "bounds": "on" if self.bounds else "off",

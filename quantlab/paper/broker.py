@@ -33,6 +33,7 @@ from quantlab.paper.liquidity import Liquidity
 from quantlab.paper.recovery import as_unknown
 from quantlab.paper.schedule import NEVER_MS, Schedule
 from quantlab.paper.simulator import Outcome, SimulatedExchange
+from quantlab.paper.taking import Taking
 from quantlab.paper.working import Working, touch
 
 
@@ -59,13 +60,15 @@ class PaperBroker:
         self.accounts = {account.bot: account for account in accounts}
         self.next_due_ms = NEVER_MS
         self.now_ms = 0
+        liquidity = Liquidity(shared=terms.shared_liquidity, reaches_beyond=terms.reaches_beyond)
         self._exchange = SimulatedExchange(
             instruments,
             books,
             journal,
             self.accounts,
-            Executor(terms.fees, terms.latency.name, seed, terms.queue),
-            Liquidity(shared=terms.shared_liquidity, reaches_beyond=terms.reaches_beyond),
+            Executor(terms.fees, terms.latency.name, seed, terms.queue, terms.slippage.name),
+            liquidity,
+            Taking(liquidity, terms.slippage, seed),
             prevention=terms.prevention,
             answer=self._answer,
             response_ms=self._response_ms,

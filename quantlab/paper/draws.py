@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     RESPONSE_LATENCY = 2
     CANCEL_LATENCY = 3
     AMEND_LATENCY = 4
+    SLIPPAGE = 5
 
 
 def uniform(seed: int, bot: int, order_number: int, purpose: Purpose, index: int = 0) -> float:

@@ -15,9 +15,10 @@ from quantlab.paper.working import Working
 class Match(NamedTuple):
     """What matching decided, in ticks and lots: `lots` at `price_ticks`, against a level (or trade) at `level_ticks`.
 
-    `basis` is the receipt's: "depth" (taken from the book), "beyond" (taken where it ends), "quote" (rested, the
-    opposite best came), "trade" (rested, a trade came). `queue_lots` stood before it until then. `crowding`
-    (ticks × lots) is what it cost more because the fleet had taken what stood before.
+    `basis` is the receipt's: "depth" (taken from the book), "beyond" (taken where it ends), "model" (taken so many
+    `slippage_bps` worse than the level), "quote" (rested, the opposite best came), "trade" (rested, a trade came).
+    `queue_lots` stood before it until then. `crowding` (ticks × lots) is what it cost more because the fleet had taken
+    what stood before.
     """
 
     basis: str
@@ -27,6 +28,7 @@ class Match(NamedTuple):
     queue_lots: int = 0
     trade_id: int = 0
     crowding: int = 0
+    slippage_bps: Decimal = Decimal(0)
 
     @property
     def maker(self) -> bool:
@@ -41,6 +43,7 @@ class Executor:
     latency_name: str
     seed: int
     queue: QueueModel
+    slippage: str
 
     def execute(
         self, working: Working, match: Match, *, number: int, book_id: int, time_ms: int, response_ms: int
@@ -83,10 +86,13 @@ class Executor:
             seed=self.seed,
             trade_id=match.trade_id,
             crowding=instrument.price(match.crowding) * instrument.step_size,
+            slippage_bps=match.slippage_bps,
         )
         return fill, receipt
 
     def _model(self, match: Match) -> str:
         if match.maker:
             return f"queue {self.queue}"
+        if match.basis == "model":
+            return f"slippage {self.slippage}"
         return "depth walk" if match.basis == "depth" else "beyond the displayed depth, as dense as it is"

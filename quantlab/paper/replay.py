@@ -8,6 +8,7 @@ from typing import NamedTuple
 from quantlab.model import Fill, Instrument, Order, QuantlabError, Receipt, Side
 from quantlab.paper.fees import charge
 from quantlab.paper.money import EXACT, ZERO
+from quantlab.paper.slippage import worsened
 
 
 class Replayed(NamedTuple):
@@ -23,9 +24,10 @@ class Replayed(NamedTuple):
 def replay(receipt: Receipt, order: Order, instrument: Instrument) -> Replayed:
     """Recompute price, quantity and fee of the fill that `receipt` explains.
 
-    A taker ("depth", "beyond") trades at the level it consumed, a maker ("trade", "quote") at its own limit, whatever
-    price reached it. Raises QuantlabError when the receipt cannot explain a fill of `order`: no or several
-    levels, a price off the grid or beyond the limit, a maker without a price, a market that never reached it.
+    A taker ("depth", "beyond") trades at the level it consumed ("model": so much worse as the model said), a maker
+    ("trade", "quote") at its own limit, whatever price reached it. Raises QuantlabError when the receipt cannot explain
+    a fill of `order`: no or several levels, a price off the grid or beyond the limit, a maker without a price, a market
+    that never reached it.
     """
     if receipt.bot != order.bot or order.symbol != instrument.symbol:
         raise _unexplained(receipt, "it belongs to another order")
@@ -34,13 +36,16 @@ def replay(receipt: Receipt, order: Order, instrument: Instrument) -> Replayed:
     ((level, quantity),) = receipt.levels
     sign = 1 if order.side is Side.BUY else -1
     maker = receipt.basis in ("trade", "quote")
-    if not maker and receipt.basis not in ("depth", "beyond"):
+    if not maker and receipt.basis not in ("depth", "beyond", "model"):
         raise _unexplained(receipt, f'its basis "{receipt.basis}" is unknown')
     if maker and order.price is None:
         raise _unexplained(receipt, "an order without a limit cannot rest")
     if order.price is not None and sign * (level - order.price) > 0:
         raise _unexplained(receipt, f"{level} is beyond the limit {order.price}")
     price = order.price if maker and order.price is not None else level
+    if receipt.basis == "model":
+        limit = None if order.price is None else instrument.ticks(order.price)
+        price = instrument.price(worsened(order.side, instrument.ticks(level), receipt.slippage_bps, limit))
     if not ZERO < quantity <= order.quantity or quantity % instrument.step_size or price % instrument.tick_size:
         raise _unexplained(receipt, f"{quantity} at {price} is not an order's part on the symbol's grid")
     if receipt.basis == "trade" and level == order.price and receipt.queue_ahead < 0:

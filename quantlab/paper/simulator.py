@@ -25,10 +25,11 @@ from quantlab.paper.accounts import Account
 from quantlab.paper.admission import Admission
 from quantlab.paper.execution import Executor, Match
 from quantlab.paper.filters import Rejection
-from quantlab.paper.liquidity import Liquidity, crowding
+from quantlab.paper.liquidity import Liquidity
 from quantlab.paper.prevention import SelfTrade, meetings
 from quantlab.paper.resting import Resting
 from quantlab.paper.standing import Standing
+from quantlab.paper.taking import Taking
 from quantlab.paper.triggers import goes_off
 from quantlab.paper.working import Working, reservations, touch
 
@@ -59,6 +60,7 @@ class SimulatedExchange:
         accounts: Mapping[int, Account],
         executor: Executor,
         liquidity: Liquidity,
+        taking: Taking,
         *,
         prevention: SelfTrade | None,
         answer: Callable[[Working, Outcome], None],
@@ -75,7 +77,8 @@ class SimulatedExchange:
         self._executor = executor
         self._liquidity = liquidity
         self._standing = Standing(self.resting, executor.queue, shared=liquidity.shared)
-        self._admission = Admission(self._resting, accounts, liquidity, one_account=prevention is not None)
+        self._taking = taking
+        self._admission = Admission(self._resting, accounts, taking, one_account=prevention is not None)
         self._prevention = prevention
         self._answer = answer
         self._response_ms = response_ms
@@ -199,22 +202,16 @@ class SimulatedExchange:
     def _take(self, working: Working, book: BookView) -> None:
         """Walk the far side; what is left over rests (GTC limit) or expires."""
         order, limit = working.order, working.limit_ticks
-        shown = matching.far_side(order.side, book)
-        levels = self._liquidity.left(order.symbol, order.side, shown)
-        if working.in_force is TimeInForce.FOK and matching.walk(order.side, working.lots, levels, limit)[1]:
-            self._settle(working, Outcome(OrderStatus.EXPIRED))
-            return
-        stopped = self._prevent(working, levels) if self._prevention is not None else None
-        may_take = working.lots if stopped is None else min(stopped, working.lots)
-        taken, left = matching.walk(order.side, may_take, levels, limit)
-        self._liquidity.take(order.symbol, order.side, taken, shown)
-        alone, _ = matching.walk(order.side, may_take, shown, limit)
-        worse = crowding(taken, alone)
-        matches = [
-            Match("depth", ticks, lots, ticks, crowding=cost) for (ticks, lots), cost in zip(taken, worse, strict=True)
-        ]
-        if left and limit is None and (more := self._liquidity.beyond(order.side, left, shown)):
-            matches.append(Match("beyond", *more, more[0]))
+        stopped = None
+        if working.in_force is TimeInForce.FOK:
+            lots = sum(match.lots for match in self._taking.matches(working, book, working.lots))
+            if lots < working.lots:
+                self._settle(working, Outcome(OrderStatus.EXPIRED))
+                return
+        if self._prevention is not None:
+            stopped = self._prevent(working, self._taking.levels(working, book))
+        matches = self._taking.matches(working, book, working.lots if stopped is None else min(stopped, working.lots))
+        self._taking.take(working, book, matches)
         fills = self._execute(working, matches)
         if stopped is not None:
             status = OrderStatus.EXPIRED_IN_MATCH
@@ -223,7 +220,7 @@ class SimulatedExchange:
         elif limit is not None and working.in_force is TimeInForce.GTC:
             status = OrderStatus.PARTIALLY_FILLED if fills else OrderStatus.NEW
             self._standing.join(working, book)
-            working.crossed_lots = sum(lots for _, lots in taken)
+            working.crossed_lots = sum(match.lots for match in matches)
             self._rest(working)
         else:
             status = OrderStatus.EXPIRED

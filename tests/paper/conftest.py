@@ -20,7 +20,7 @@ from quantlab.model import (
     TimeInForce,
     Trade,
 )
-from quantlab.paper import Account, FixedLatency, PaperBroker, QueueModel, StandardFees, Terms
+from quantlab.paper import Account, FixedLatency, PaperBroker, QueueModel, Slippage, StandardFees, Terms
 
 SYMBOL = "BTCUSDT"
 
@@ -137,6 +137,7 @@ class World:
                 reaches_beyond=options.get("reaches_beyond", False),
                 shared_liquidity=options.get("shared_liquidity", True),
                 prevention=options.get("prevention"),
+                slippage=options.get("slippage", Slippage()),
             ),
             seed=options.get("seed", 1),
             on_report=self._hear,
