@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from quantlab.cli import calibrate as calibrate_command
 from quantlab.cli import latency as latency_command
 from quantlab.cli import live as live_commands
 from quantlab.cli import preflight as preflight_command
@@ -32,6 +33,7 @@ app.add_typer(live_commands.app)
 app.command()(preflight_command.preflight)
 app.command()(selftest_command.selftest)
 app.command()(latency_command.latency)
+app.command()(calibrate_command.calibrate)
 
 Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]

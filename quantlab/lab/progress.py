@@ -25,6 +25,10 @@ class ProgressLine:
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(status["engine_time_ms"] / 1000))
         return self._draw(f"{bar}{when} UTC · {status['state']} · {status['events']:,} events · {fills:,} fills")
 
+    def show_time(self, time_ms: int) -> None:
+        """How far a look through a record has come, market time."""
+        self._draw(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime(time_ms / 1000))} UTC")
+
     def end(self, state: str) -> None:
         self._draw(f"{state}: making the report" if state != "failed" else state)
 

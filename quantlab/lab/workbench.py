@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quantlab.lab.key_setup import KeySetup
     from quantlab.lab.keys import KeyDetail
     from quantlab.lab.reader import MarketReader
+    from quantlab.lab.slippage import Calibration
     from quantlab.preflight import Result as PreflightResult
     from quantlab.report.picture import Picture
     from quantlab.report.table import Table
@@ -153,6 +154,22 @@ class Workbench:
         if not chosen:
             raise NotFound("no run yet to compare: lab.launch() starts one")
         return Comparison(self.settings.home, chosen)
+
+    def calibrate(self, run_id: str | None = None, *, every_s: float = 10.0) -> Calibration:
+        """What market orders of many sizes would have cost on the books that a run (default: the newest) recorded,
+        every `every_s` seconds of market time, beside slippage models fitted to the first half of it.
+
+        Shown as the verdict; `.table("symbol", "notional")` has the errors, `.plot()` the costs by size, `.toml()`
+        lines for a fleet file, `.walks` and `.scores()` the data. Raises NotFound, ConfigurationError.
+        """
+        from quantlab.lab.progress import ProgressLine
+        from quantlab.lab.slippage import calibrate
+
+        chosen, line = run_id or self._latest(), ProgressLine(shown=True)
+        try:
+            return calibrate(self.settings.home, chosen, every_s=every_s, on_progress=line.show_time)
+        finally:
+            line.close()
 
     def report(self, run_id: str | None = None) -> Path:
         """The path of the run's `report.html` (default: the newest run), made if it is not there yet."""

@@ -212,6 +212,8 @@ class SimulatedExchange:
             stopped = self._prevent(working, self._taking.levels(working, book))
         matches = self._taking.matches(working, book, working.lots if stopped is None else min(stopped, working.lots))
         self._taking.take(working, book, matches)
+        if matches:
+            self._end_list(working)
         fills = self._execute(working, matches)
         if stopped is not None:
             status = OrderStatus.EXPIRED_IN_MATCH

@@ -4,7 +4,7 @@
 notebooks use, and a notebook of the user's own may.
 """
 
-from quantlab.report.build import make_report, report_process
+from quantlab.report.build import make_report, make_slippage_page, report_process
 from quantlab.report.data import RunData, open_run, short_source
 
-__all__ = ["RunData", "make_report", "open_run", "report_process", "short_source"]
+__all__ = ["RunData", "make_report", "make_slippage_page", "open_run", "report_process", "short_source"]

@@ -19,6 +19,7 @@ from quantlab.environment import scrubbed
 from quantlab.model import NotFound, QuantlabError
 
 if TYPE_CHECKING:
+    import polars as pl
     from nbformat import NotebookNode
 
 #: A cell of the report that takes longer than this hangs.
@@ -45,6 +46,19 @@ def make_report(run_ids: Sequence[str], *, home: Path, reports: Path) -> Path:
     _write(folder / "report.ipynb", _notebook_text(notebook))
     _write(folder / "report.html", page)
     return folder / "report.html"
+
+
+def make_slippage_page(walks: pl.DataFrame, run_id: str, *, home: Path, reports: Path) -> Path:
+    """Make `slippage.html` beside the report of a run, of the orders that were walked through its books, which
+    `walks.parquet` holds. Raises QuantlabError when a cell fails."""
+    folder = reports.resolve() / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    walks.write_parquet(folder / "walks.parquet")
+    notebook = _with_parameter((_TEMPLATES / "slippage.ipynb").read_text(encoding="utf-8"), "run_id", run_id)
+    notebook.metadata["title"] = f"Slippage in {run_id}"
+    _execute(notebook, folder, home.resolve())
+    _write(folder / "slippage.html", _to_html(notebook))
+    return folder / "slippage.html"
 
 
 def report_process(run_id: str, *, home: Path, reports: Path) -> Path:
@@ -74,13 +88,18 @@ def _check_known(run_ids: Sequence[str], home: Path) -> None:
 
 def _with_runs(text: str, run_ids: Sequence[str]) -> NotebookNode:
     """The template with its `parameters` cell naming the runs."""
+    notebook = _with_parameter(text, "run_ids", list(run_ids))
+    notebook.metadata["title"] = " against ".join(run_ids)
+    return notebook
+
+
+def _with_parameter(text: str, name: str, value: object) -> NotebookNode:
     import nbformat
 
     notebook: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", ()):
-            cell.source = f"run_ids = {list(run_ids)!r}"
-    notebook.metadata["title"] = " against ".join(run_ids)
+            cell.source = f"{name} = {value!r}"
     return notebook
 
 
