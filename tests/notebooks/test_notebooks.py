@@ -27,6 +27,7 @@ def test_all_are_here() -> None:
         "02_launch_fleet.ipynb",
         "03_compare_runs.ipynb",
         "04_key_custody.ipynb",
+        "08_slippage.ipynb",
     ]
 
 
