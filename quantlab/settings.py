@@ -139,11 +139,6 @@ def _typed(values: Mapping[str, str], root: Path, override: str | None) -> Setti
     execution = values.get("QUANTLAB_EXECUTION", "paper")
     if execution not in ("paper", "live"):
         raise _bad("QUANTLAB_EXECUTION", execution, "paper, live")
-    if execution == "live" and market == "mainnet":
-        raise Refused(
-            "QUANTLAB_EXECUTION=live: mainnet is paper only, it waits for a verified paper record of the fleet: remove "
-            "the line, or use QUANTLAB_MARKET=testnet or replay"
-        )
     venue_url = values.get("QUANTLAB_VENUE_URL")
     if venue_url is not None:
         venue_url = _venue_url(venue_url)

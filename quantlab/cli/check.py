@@ -76,7 +76,7 @@ def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
     first fill that differs, in words, which it is and what both say; and what `egress.look` found.
     """
     from quantlab.cli.egress import look
-    from quantlab.ledger import Ledger
+    from quantlab.ledger import Ledger, fills_sha256
 
     home, reports = home_of(run_id)
     with Ledger.open(home, create=False) as ledger:
@@ -90,6 +90,9 @@ def verify(run_id: str | None, *, egress_only: bool) -> dict[str, Any]:
         told = Told(ledger.fill_rows(run_id), ledger.receipts(run_id), ledger.order_rows(run_id))
     result |= _replayed(home, run_id, row.fleet_toml, row.seed, told, is_live=row.execution == "live")
     result["ok"] = egress_ok and result["accounts_ok"] and result["first_difference"] is None
+    if row.state in ("finished", "stopped"):
+        with Ledger.open(home, create=False) as ledger:
+            ledger.note_verdict(run_id, ok=result["ok"], fills_sha256=fills_sha256(told.fills))
     return result
 
 

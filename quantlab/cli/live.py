@@ -1,4 +1,4 @@
-"""`quantlab live …`: orders that leave, on the testnet and the replay venue, while a person's arming lasts."""
+"""`quantlab live …`: orders that leave, while a person's arming lasts; on mainnet after a paper record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quantlab.model.errors import ConfigurationError, Refused
 
 app = typer.Typer(
     name="live",
-    help="Orders that leave: armed by hand, up to an amount, until a time. Testnet and replay only.",
+    help="Orders that leave: armed by hand, up to an amount, until a time; on mainnet after a verified paper run.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -26,7 +26,7 @@ def arm(
     capital: Annotated[str, typer.Option(help="The most that may be bought less what is sold, in USDT.")],
     hours: Annotated[float, typer.Option(help="For how long orders may leave.")],
     key: Annotated[str | None, typer.Option(help="Label or fingerprint, where the market has several keys.")] = None,
-    fleet: Annotated[Path | None, typer.Option(help="A fleet file, to show whether it fits.")] = None,
+    fleet: Annotated[Path | None, typer.Option(help="The fleet file. Needed on mainnet.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what will be possible, and arm it once the phrase was typed."""
@@ -36,26 +36,50 @@ def arm(
 
     chosen = settings()
     amount = _amount(capital)
-    bots = None if fleet is None else load_fleet(fleet).bots
-    fleet_usdt = None if bots is None else sum((bot.capital_usdt for bot in bots), Decimal(0))
+    spec = None if fleet is None else load_fleet(fleet)
+    fleet_usdt = None if spec is None else sum((bot.capital_usdt for bot in spec.bots), Decimal(0))
     if fleet_usdt is not None and fleet_usdt > amount:
         raise Refused(f"the bots of {fleet} have {fleet_usdt:f} USDT, more than --capital {amount:f}")
     live = chosen.model_copy(update={"execution": "live"})
-    checked(live, "this arming")
+    checked(live, "this arming", spec.sha256 if spec else None)
+
+    where = {"mainnet": "Binance, with real money", "testnet": "the testnet"}.get(chosen.market, chosen.venue_url)
 
     def ask(phrase: str) -> str:
         for line in (
-            f"Orders will leave for {chosen.market} ({chosen.venue_url or 'testnet.binance.vision'}) and trade there.",
+            f"Orders will leave for {where} and trade there.",
             f"At most {amount:f} USDT is bought less what is sold, open buys included.",
             "At the end nothing more is placed and what is open is cancelled; positions stay.",
             f"Type this to arm it:\n  {phrase}",
         ):
             print(line, file=sys.stderr)
-        print("> ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline()
+        return _typed()
 
-    arming = arm_live(chosen.home, chosen.market, capital_usdt=amount, hours=hours, ask=ask, label=key)
+    arming = arm_live(
+        chosen.home, chosen.market, capital_usdt=amount, hours=hours, ask=ask, label=key,
+        fleet_sha256=spec.sha256 if spec else "",
+    )  # fmt: skip
     emit(_shown(arming), as_json, f"armed until {_utc(arming.until_ms)}. Next: QUANTLAB_EXECUTION=live quantlab run")
+
+
+@app.command()
+def waive(
+    fleet: Annotated[Path, typer.Option(help="The fleet file that may be armed on mainnet without a paper record.")],
+    why: Annotated[str, typer.Option(help="The reason, for whoever reads the record of custody.")],
+    as_json: Json = False,
+) -> None:
+    """Let a fleet file trade real money without a verified paper run. The reason is kept."""
+    from quantlab.cli.runs import settings
+    from quantlab.fleet.spec import load_fleet
+    from quantlab.live import waive as waive_record
+
+    def ask(phrase: str) -> str:
+        print(f"No paper run has shown what this fleet does. Type this all the same:\n  {phrase}", file=sys.stderr)
+        return _typed()
+
+    spec = load_fleet(fleet)
+    waive_record(settings().home, spec.sha256, why, ask=ask)
+    emit({"fleet_sha256": spec.sha256, "why": why}, as_json, f"waived for {fleet} ({spec.sha256[:12]})")
 
 
 @app.command()
@@ -117,7 +141,10 @@ def execution_of(chosen: Any, fleet: Any, preflight: Any) -> Any:
             f"{', '.join(both)}: a stop and a target at once cannot rest on one balance live: leave one out"
         )
     fleet_usdt = sum((bot.capital_usdt for bot in fleet.bots), Decimal(0))
-    allowed, arming = armed(chosen.home, DoorConfig.for_settings(chosen), fleet_usdt=fleet_usdt, preflight=preflight)
+    allowed, arming = armed(
+        chosen.home, DoorConfig.for_settings(chosen), fleet_usdt=fleet_usdt, fleet_sha256=fleet.sha256,
+        preflight=preflight,
+    )  # fmt: skip
     signer = HotSigner(chosen.home, arming, lambda: opened_now(chosen))
     return LiveExecution(allowed, signer, lambda: lapsed(chosen.home, arming, _now_ms()))
 
@@ -129,7 +156,13 @@ def _shown(arming: Any) -> dict[str, Any]:
         "fingerprint": arming.fingerprint,
         "capital_usdt": f"{arming.capital_usdt:f}",
         "until": _utc(arming.until_ms),
+        "record": arming.record,
     }
+
+
+def _typed() -> str:
+    print("> ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
 
 
 def _amount(text: str) -> Decimal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -28,6 +29,9 @@ from quantlab.model import (
     Side,
     TimeInForce,
 )
+
+#: The kind of a verdict among a run's events.
+VERIFIED = "verified"
 
 _JSON = frozenset({"source", "settings", "versions", "summary", "parameters"})
 
@@ -89,6 +93,21 @@ class Ledger:
         try:
             with self._transaction():
                 chain.append(self._connection, None, [entry])
+        except sqlite3.Error as error:
+            raise self._unwritten(error) from error
+
+    def note_verdict(self, run_id: str, *, ok: bool, fills_sha256: str) -> None:
+        """Write down, among the run's events, that its fills were computed again, and whether they are the same.
+
+        Raises NotFound, and QuantlabError when the disk refuses."""
+        time_ms = self.run(run_id).engine_time_ms or 0
+        detail = msgspec.json.encode({"ok": ok, "fills_sha256": fills_sha256}).decode()
+        row = (run_id, time_ms, time.time_ns() // 1_000_000, VERIFIED, detail)
+        try:
+            with self._transaction():
+                self._connection.execute(
+                    "INSERT INTO events (run_id, time_ms, wall_ms, kind, bot, detail) VALUES (?,?,?,?,NULL,?)", row
+                )
         except sqlite3.Error as error:
             raise self._unwritten(error) from error
 

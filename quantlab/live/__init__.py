@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from quantlab.live.arming import Arming, arm, armed, disarm, phrase_of, standing
+from quantlab.live.arming import Arming, arm, armed, disarm, phrase_of, standing, waive
 from quantlab.live.broker import LiveBroker
 from quantlab.live.execution import LiveExecution
 from quantlab.live.retold import Retold
 
-__all__ = ["Arming", "LiveBroker", "LiveExecution", "Retold", "arm", "armed", "disarm", "phrase_of", "standing"]
+__all__ = [
+    "Arming",
+    "LiveBroker",
+    "LiveExecution",
+    "Retold",
+    "arm",
+    "armed",
+    "disarm",
+    "phrase_of",
+    "standing",
+    "waive",
+]

@@ -16,21 +16,25 @@ from typing import Any
 import msgspec
 
 from quantlab.exchange import DoorConfig
-from quantlab.exchange.trading.armed import NOT_ON_MAINNET, Armed
+from quantlab.exchange.trading.armed import Armed
+from quantlab.ledger import paper_record
 from quantlab.ledger.database import database_path
 from quantlab.ledger.keys import KeyRow, KeyStore
+from quantlab.ledger.rehearsal import WAIVED
 from quantlab.model import Refused
 from quantlab.vault.permissions import TRADING
 
 ARMED, DISARMED = "live armed", "live disarmed"
 LONGEST_HOURS = 7 * 24
 _MINUTE_MS = 60_000
+_SHORTEST_REASON = 20
 #: An audit that ended so says what the key may do; on the testnet and the venue there may be nothing to audit.
 _PASSED, _NOT_AUDITABLE = "passed", "not auditable"
 
 
 class Arming(msgspec.Struct, frozen=True, kw_only=True):
-    """What was armed. Times are UTC ms; `label` and `fingerprint` name the key."""
+    """What was armed. Times are UTC ms; `label` and `fingerprint` name the key. On mainnet `fleet_sha256` is the one
+    fleet file that may trade, and `record` why it may."""
 
     market: str
     label: str
@@ -38,16 +42,31 @@ class Arming(msgspec.Struct, frozen=True, kw_only=True):
     capital_usdt: Decimal
     until_ms: int
     armed_ms: int
+    fleet_sha256: str = ""
+    record: str = ""
 
 
 class _Detail(msgspec.Struct):
     arming: Arming
 
 
-def phrase_of(capital_usdt: Decimal, fingerprint: str, until_ms: int) -> str:
+def phrase_of(capital_usdt: Decimal, fingerprint: str, until_ms: int, *, real_money: bool = False) -> str:
     """What has to be typed: it names all that it allows."""
     until = datetime.fromtimestamp(until_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%MZ")
-    return f"trade {capital_usdt:f} USDT with {fingerprint} until {until}"
+    return f"trade {capital_usdt:f} USDT{' of real money' * real_money} with {fingerprint} until {until}"
+
+
+def waive(home: Path, fleet_sha256: str, why: str, *, ask: Callable[[str], str]) -> None:
+    """Let a fleet file be armed on mainnet without a paper record, once the phrase that `ask` shows was typed: it
+    stands in the record of custody, with the reason. Raises Refused."""
+    why = " ".join(why.split())
+    if len(why) < _SHORTEST_REASON:
+        raise Refused("--why is what somebody will read afterwards: say it in a sentence")
+    phrase = f"real money without a paper record of {fleet_sha256[:12]}"
+    if " ".join(ask(phrase).split()) != phrase:
+        raise Refused(f'not waived: what was typed is not "{phrase}"')
+    with KeyStore.open(home) as store, store.transaction():
+        store.log(_now_ms(), WAIVED, None, fleet_sha256=fleet_sha256, why=why)
 
 
 def arm(
@@ -58,11 +77,14 @@ def arm(
     hours: float,
     ask: Callable[[str], str],
     label: str | None = None,
+    fleet_sha256: str = "",
     now_ms: int | None = None,
 ) -> Arming:
-    """Arm, once the phrase that `ask` shows was typed. Raises Refused for mainnet, for amounts and times that make no
-    sense, without a key that may trade, and for another phrase."""
-    _check_market(market)
+    """Arm, once the phrase that `ask` shows was typed; on mainnet for one fleet file, and only with a paper record.
+
+    Raises Refused without that, for amounts and times that make no sense, without a key that may trade, and for another
+    phrase."""
+    record = _record(home, market, fleet_sha256)
     if not capital_usdt.is_finite() or capital_usdt <= 0:
         raise Refused("--capital is the most that may be bought less what is sold: more than 0 USDT")
     if not 0 < hours <= LONGEST_HOURS:
@@ -75,7 +97,7 @@ def arm(
     if until_ms <= now_ms:
         raise Refused("--hours is less than a minute: nothing could be traded")
     capital_usdt = Decimal(f"{capital_usdt.normalize():f}")
-    phrase = phrase_of(capital_usdt, row.fingerprint, until_ms)
+    phrase = phrase_of(capital_usdt, row.fingerprint, until_ms, real_money=market == "mainnet")
     if " ".join(ask(phrase).split()) != phrase:
         raise Refused(f'not armed: what was typed is not "{phrase}"')
     arming = Arming(
@@ -85,6 +107,8 @@ def arm(
         capital_usdt=capital_usdt,
         until_ms=until_ms,
         armed_ms=now_ms,
+        fleet_sha256=fleet_sha256 if record else "",
+        record=record,
     )
     with KeyStore.open(home) as store, store.transaction():
         store.log(now_ms, ARMED, row.label, arming=msgspec.to_builtins(arming))
@@ -121,14 +145,15 @@ def armed(
     config: DoorConfig,
     *,
     fleet_usdt: Decimal,
+    fleet_sha256: str,
     preflight: Mapping[str, Any] | None,
     now_ms: int | None = None,
 ) -> tuple[Armed, Arming]:
     """Leave to trade, from what stands armed and a pre-flight that passed: at the start of a run.
 
-    Raises Refused for each thing that is not as it was armed: market, key, amount, time; and without a pre-flight.
+    Raises Refused for each thing that is not as it was armed: market, key, amount, time, on mainnet the fleet file; and
+    without a pre-flight.
     """
-    _check_market(config.market)
     if preflight is None:
         raise Refused("live orders need a passed pre-flight: `quantlab preflight` says what is missing")
     arming = standing(home)
@@ -145,7 +170,12 @@ def armed(
             f"armed are {arming.capital_usdt:f} USDT and the fleet's bots have {fleet_usdt:f}: arm more, or take bots "
             "out of the fleet file"
         )
-    return Armed(config, arming.fingerprint, arming.capital_usdt, arming.until_ms), arming
+    if config.market == "mainnet" and arming.fleet_sha256 != fleet_sha256:
+        raise Refused(
+            f"armed is the fleet file {arming.fleet_sha256[:12]}, and this one is {fleet_sha256[:12]}: on mainnet what "
+            "was rehearsed trades, to the last character"
+        )
+    return Armed(config, arming.fingerprint, arming.capital_usdt, arming.until_ms, arming.record), arming
 
 
 def lapsed(home: Path, arming: Arming, now_ms: int) -> str:
@@ -204,9 +234,16 @@ def _check_key(row: KeyRow) -> None:
         )
 
 
-def _check_market(market: str) -> None:
-    if market == "mainnet":
-        raise Refused(NOT_ON_MAINNET)
+def _record(home: Path, market: str, fleet_sha256: str) -> str:
+    """Why the fleet may trade real money; "" where it is none. Raises Refused."""
+    if market != "mainnet":
+        return ""
+    if not fleet_sha256:
+        raise Refused("on mainnet one fleet file is armed, the one that was rehearsed on paper: name it with --fleet")
+    found = paper_record(home, fleet_sha256)
+    if not found.ok:
+        raise Refused(f"mainnet waits for a verified paper record of this fleet file: {found.words}")
+    return found.words
 
 
 def _keys(home: Path) -> list[KeyRow]:

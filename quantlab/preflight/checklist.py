@@ -20,7 +20,10 @@ CHECKS: tuple[Check, ...] = (
 
 
 def mode_of(settings: Settings) -> Mode:
-    """What the settings are about to do: trade on paper, or meet the testnet. Orders that leave are judged as there."""
+    """What the settings are about to do: trade on paper, meet the testnet, or trade real money. Orders that leave for a
+    venue are judged as on the testnet."""
+    if settings.execution == "live" and settings.market == "mainnet":
+        return "live"
     return "testnet" if settings.market == "testnet" or settings.execution == "live" else "paper"
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from quantlab.exchange import Door, DoorConfig
 from quantlab.exchange.custody import door_to
 from quantlab.ledger import Ledger
-from quantlab.ledger.database import database_path
+from quantlab.ledger.rehearsal import REHEARSAL_DAYS, paper_record
 from quantlab.model.errors import QuantlabError
-from quantlab.preflight.facts import DAY_MS, Facts
+from quantlab.preflight.facts import Facts
 from quantlab.preflight.result import Check, Found, severities
 from quantlab.vault.rows import UNREACHABLE
 
@@ -21,15 +21,9 @@ from quantlab.vault.rows import UNREACHABLE
 #: 2026-11-23.
 _GOOD_MS, _LIMIT_MS = 500.0, 1000.0
 _SET_CLOCK = "have the system keep time (`timedatectl set-ntp true`), then look again"
-_REHEARSAL_DAYS = 7
-_ON_TESTNET = "trade on paper, or arm the testnet (QUANTLAB_MARKET=testnet, `quantlab live arm`)"
 
 
 def _on_paper(facts: Facts) -> Found:
-    if facts.mode == "live":
-        return Found(
-            "fail", "mainnet cannot be armed: it waits for a verified paper record of the same fleet", _ON_TESTNET
-        )
     if facts.settings.execution == "live":
         return Found("pass", f"QUANTLAB_EXECUTION=live on {facts.settings.market}: orders leave once they are armed")
     return Found("pass", f"QUANTLAB_EXECUTION={facts.settings.execution}: orders are filled here and never leave")
@@ -84,25 +78,9 @@ async def _read_clock(config: DoorConfig, rows: list[dict[str, Any]]) -> float:
 
 
 def _rehearsed(facts: Facts) -> Found:
-    mend = f"let the fleet run on paper on mainnet prices for {_REHEARSAL_DAYS} days: `quantlab run --hours 168`"
-    if not database_path(facts.settings.home).exists():
-        return Found("fail", "no run was made here yet", mend)
-    longest_ms = 0
-    with Ledger.open(facts.settings.home, create=False) as ledger:
-        for run_id in ledger.run_ids():
-            run = ledger.run(run_id)
-            same = facts.fleet_sha256 in (None, run.fleet_sha256)
-            if not same or run.state != "finished" or run.execution != "paper" or run.source.kind != "mainnet":
-                continue
-            if not (run.summary or {}).get("accounting_ok"):
-                continue
-            length_ms = (run.engine_time_ms or 0) - (run.engine_from_ms or 0)
-            if length_ms >= _REHEARSAL_DAYS * DAY_MS:
-                return Found("pass", f'run "{run_id}" finished {length_ms / DAY_MS:.1f} days on mainnet prices')
-            longest_ms = max(longest_ms, length_ms)
-    fleet = "this fleet" if facts.fleet_sha256 else "any fleet"
-    seen = f"the longest finished run of {fleet} on mainnet prices has {longest_ms / DAY_MS:.1f} days"
-    return Found("fail", seen, mend)
+    mend = f"let the fleet run on paper on mainnet prices for {REHEARSAL_DAYS:g} days, then `quantlab verify`"
+    record = paper_record(facts.settings.home, facts.fleet_sha256)
+    return Found("pass", record.words) if record.ok else Found("fail", record.words, mend)
 
 
 CHECKS = (

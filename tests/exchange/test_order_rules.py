@@ -119,10 +119,16 @@ def test_every_other_frame_is_refused(frame: bytes) -> None:
         rules().frame(frame)
 
 
-def test_mainnet_cannot_be_armed() -> None:
+def test_mainnet_is_armed_with_a_paper_record_and_trades_where_market_data_does_not_come_from() -> None:
     rest, stream = HOSTS["mainnet"]
-    with pytest.raises(Refused, match="live on mainnet waits"):
-        Armed(DoorConfig(market="mainnet", rest_url=rest, stream_url=stream), "1a2b", Decimal(1), 1)
+    config = DoorConfig(market="mainnet", rest_url=rest, stream_url=stream)
+    with pytest.raises(Refused, match="mainnet without a paper record"):
+        Armed(config, "1a2b", Decimal(1), 1)
+    rules = OrderRules(Armed(config, "1a2b", Decimal(1), 1, "run x"))
+    assert rules.hosts == {"api.binance.com", "ws-api.binance.com"}
+    assert "not the exchange of this key" in (rules.fault("POST", URL(f"{rest}/api/v3/order?a=b"), {}) or "")
+    withdrawal = URL("https://api.binance.com/sapi/v1/capital/withdraw/apply?coin=BTC")
+    assert "not on the list of orders" in (rules.fault("POST", withdrawal, {}) or "")
     rest, stream = HOSTS["testnet"]
     armed = Armed(DoorConfig(market="testnet", rest_url=rest, stream_url=stream), "1a2b", Decimal(1), 1)
     assert OrderRules(armed).hosts == {"testnet.binance.vision", "ws-api.testnet.binance.vision"}

@@ -77,10 +77,14 @@ def test_the_comparison_sees_a_run_that_lost_its_log(tmp_path: Path, fleet: Path
     assert rows(forgetful.home)["orders"] != rows(undisturbed.home)["orders"]
 
 
-@pytest.mark.parametrize(("minutes", "kills", "speed"), [(20, 10, 24.0), pytest.param(115, 200, 10.0, marks=CAMPAIGN)])
+@pytest.mark.parametrize(
+    ("bots", "minutes", "kills", "speed"),
+    [(3, 20, 10, 24.0), pytest.param(45, 115, 200, 10.0, marks=CAMPAIGN)],
+)
 def test_while_the_market_goes_on_nothing_is_lost_and_nothing_counted_twice(
-    tmp_path: Path, fleet: Path, minutes: float, kills: int, speed: float, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fleet: Path, bots: int, minutes: float, kills: int, speed: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fleet = fleet if bots == 3 else NOTEBOOKS / "fleet.toml"
     had: list[Fill] = []
 
     def remember(home: Path) -> None:

@@ -3,6 +3,9 @@ that amount and that time. Each refusal stands beside what is allowed."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,17 +14,21 @@ import pytest
 from msgspec.structs import replace
 
 from quantlab.exchange import DoorConfig
+from quantlab.exchange.config import HOSTS
+from quantlab.ledger import Ledger, RunRow
 from quantlab.ledger.keys import KeyRow, KeyStore
+from quantlab.ledger.rehearsal import WAIVED
 from quantlab.live import arming as room
-from quantlab.live.arming import Arming, arm, armed, disarm, lapsed, phrase_of, standing, successor
+from quantlab.live.arming import Arming, arm, armed, disarm, lapsed, phrase_of, standing, successor, waive
 from quantlab.live.keys import HotSigner
-from quantlab.model import Refused
+from quantlab.model import Refused, Source
 from quantlab.vault import Seen, Vault
 
 from ..exchange.scripted import config_for
 from ..vault.conftest import home, quick, vault  # noqa: F401 - fixtures
 from ..vault.kit import PASSWORD, pair
 
+FLEET_FILE = Path(__file__).resolve().parents[2] / "notebooks" / "fleet.toml"
 NOW_MS = 1_790_000_040_000
 URL = "http://127.0.0.1:8900"
 HOUR_MS = 3_600_000
@@ -42,6 +49,7 @@ def typed(home: Path, answer: str | None = None, **changes: Any) -> Arming:  # n
 
 def leave(home: Path, **changes: Any) -> Any:  # noqa: F811
     given: dict[str, Any] = {"fleet_usdt": Decimal(2000), "preflight": {"ok": True}, "now_ms": NOW_MS, **changes}
+    given.setdefault("fleet_sha256", "f1")
     return armed(home, given.pop("config", config_for(URL)), **given)
 
 
@@ -73,7 +81,8 @@ def test_another_phrase_arms_nothing(home: Path, keyed: Vault) -> None:  # noqa:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"market": "mainnet"}, "live on mainnet waits"),
+        ({"market": "mainnet"}, "name it with --fleet"),
+        ({"market": "mainnet", "fleet_sha256": "f1"}, "waits for a verified paper record"),
         ({"market": "testnet"}, "no key"),
         ({"label": "another"}, "no key called"),
         ({"capital_usdt": Decimal(0)}, "capital"),
@@ -88,6 +97,86 @@ def test_what_cannot_be_armed(home: Path, keyed: Vault, changes: dict[str, Any],
     with pytest.raises(Refused, match=word):
         typed(home, **changes)
     assert standing(home) is None
+
+
+@pytest.fixture
+def real(vault: Vault) -> DoorConfig:  # noqa: F811
+    """A mainnet key that may trade, and where market data comes from."""
+    vault.add("real", pair("real"), "mainnet", seen=TRADES)
+    rest, stream = HOSTS["mainnet"]
+    return DoorConfig(market="mainnet", rest_url=rest, stream_url=stream)
+
+
+def rehearse(home: Path, *, days: float = 8.0, verified: bool = True) -> None:  # noqa: F811
+    run = RunRow(
+        run_id=f"r{days}", created_ms=1, state="finished", market="mainnet", source=Source(kind="mainnet", name="api"),
+        fleet_name="f", fleet_toml="", fleet_sha256="f1", seed=1, engine_from_ms=0,
+        engine_time_ms=round(days * 24 * HOUR_MS), summary={"accounting_ok": True, "fills_sha256": "s"},
+    )  # fmt: skip
+    with Ledger.open(home) as ledger:
+        ledger.begin_run(run, [])
+        if verified:
+            ledger.note_verdict(run.run_id, ok=True, fills_sha256="s")
+
+
+def test_mainnet_is_armed_for_the_fleet_file_that_was_rehearsed(home: Path, real: DoorConfig) -> None:  # noqa: F811
+    phrases: list[str] = []
+    mainnet = {"market": "mainnet", "fleet_sha256": "f1"}
+    rehearse(home, days=6.9)
+    with pytest.raises(Refused, match=r"has 6.9 days of 7"):
+        typed(home, **mainnet)
+    rehearse(home, verified=False)
+    with pytest.raises(Refused, match=r"not verified: `quantlab verify r8.0`"):
+        typed(home, **mainnet)
+    with Ledger.open(home) as ledger:
+        ledger.note_verdict("r8.0", ok=True, fills_sha256="s")
+    arming = arm(
+        home, "mainnet", capital_usdt=Decimal(2000), hours=2, fleet_sha256="f1", now_ms=NOW_MS,
+        ask=lambda phrase: phrases.append(phrase) or phrase,
+    )  # fmt: skip
+    assert phrases[0].startswith("trade 2000 USDT of real money with ")
+    allowed, _ = leave(home, config=real)
+    assert (allowed.record, allowed.rest_url) == (arming.record, "https://api.binance.com")
+    assert arming.record == 'run "r8.0": 8.0 days on mainnet prices, finished and verified'
+    with pytest.raises(Refused, match="to the last character"):
+        leave(home, config=real, fleet_sha256="f2")
+    with Ledger.open(home) as ledger:
+        ledger.note_verdict("r8.0", ok=False, fills_sha256="s")
+    with pytest.raises(Refused, match="not verified"):
+        typed(home, **mainnet)
+
+
+def test_the_setting_alone_starts_nothing_on_mainnet(tmp_path: Path) -> None:
+    """As the command is started: refused before anything is asked of anybody."""
+    environment = {**os.environ, "QUANTLAB_ROOT": str(tmp_path), "QUANTLAB_HOME": str(tmp_path / "home")}
+    environment |= {"QUANTLAB_MARKET": "mainnet", "QUANTLAB_EXECUTION": "live"}
+    command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--fleet", str(FLEET_FILE)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert "nothing is armed" in done.stderr
+
+
+def test_a_waiver_is_typed_and_kept_with_its_reason(home: Path, real: DoorConfig) -> None:  # noqa: F811
+    why = "fifty USDT to see the door open"
+    for words, answer in (("because", None), (why, "yes")):
+        with pytest.raises(Refused):
+            waive(home, "f1", words, ask=lambda phrase, answer=answer: answer or phrase)
+    with pytest.raises(Refused, match="waits for a verified paper record"):
+        typed(home, market="mainnet", fleet_sha256="f1")
+    waive(home, "f1", why, ask=lambda phrase: phrase)
+    assert typed(home, market="mainnet", fleet_sha256="f1").record == f"waived: {why}"
+    with pytest.raises(Refused, match="waits for a verified paper record"):
+        typed(home, market="mainnet", fleet_sha256="f2")
+    with KeyStore.open(home) as store:
+        (event,) = [event for event in store.events() if event.kind == WAIVED]
+    assert why in event.detail
+
+
+def test_on_mainnet_a_key_must_have_passed_its_audit(home: Path, vault: Vault) -> None:  # noqa: F811
+    rehearse(home)
+    vault.add("real", pair("real"), "mainnet", seen=Seen("not auditable", 1, (), None, None))
+    with pytest.raises(Refused, match="is locked: the audit ended not auditable"):
+        typed(home, market="mainnet", fleet_sha256="f1")
 
 
 def test_a_key_that_may_not_trade_is_not_armed(home: Path, vault: Vault) -> None:  # noqa: F811

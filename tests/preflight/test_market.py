@@ -31,10 +31,13 @@ def ran(chosen: Settings, run_id: str, days: float, *, kind: Any = "mainnet", **
         "seed": 1,
         "engine_from_ms": END_MS - round(days * DAY_MS),
         "engine_time_ms": END_MS,
-        "summary": {"accounting_ok": True},
+        "summary": {"accounting_ok": True, "fills_sha256": "s"},
     }
+    verdict = changes.pop("verdict", {"ok": True, "fills_sha256": "s"})
     with Ledger.open(chosen.home) as ledger:
         ledger.begin_run(RunRow(**(row | changes)), [])
+        if verdict:
+            ledger.note_verdict(run_id, **verdict)
 
 
 class TestRehearsed:
@@ -60,7 +63,11 @@ class TestRehearsed:
             {"state": "stopped"},
             {"state": "running"},
             {"summary": None},
-            {"summary": {"accounting_ok": False}},
+            {"summary": {"accounting_ok": False, "fills_sha256": "s"}},
+            {"execution": "live"},
+            {"verdict": None},
+            {"verdict": {"ok": False, "fills_sha256": "s"}},
+            {"verdict": {"ok": True, "fills_sha256": "of others"}},
             {"engine_from_ms": None, "engine_time_ms": None},
         ],
     )
@@ -109,7 +116,7 @@ class TestClock:
         assert look("clock", replay, ask_exchange=True).verdict == "not applicable"
 
 
-def test_orders_stay_on_paper(chosen: Settings) -> None:
-    assert look("paper-mode", chosen, "paper").verdict == "pass"
-    assert look("paper-mode", chosen, "testnet").verdict == "pass"
-    assert look("paper-mode", chosen, "live").blocks("live")  # there is no live yet
+def test_where_orders_go_is_said(chosen: Settings) -> None:
+    assert "never leave" in look("paper-mode", chosen).detail
+    live = chosen.model_copy(update={"execution": "live"})
+    assert "orders leave once they are armed" in look("paper-mode", live).detail

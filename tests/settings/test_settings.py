@@ -242,11 +242,11 @@ def test_an_address_service_is_https_or_on_this_machine(tmp_path: Path) -> None:
             load(tmp_path, QUANTLAB_ADDRESS_URL=url)
 
 
-def test_live_is_refused_on_mainnet(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="paper only") as raised:
-        load(tmp_path, QUANTLAB_EXECUTION="live")
-    assert raised.value.exit_code == 3
+def test_execution_is_paper_until_it_says_otherwise(tmp_path: Path) -> None:
+    assert load(tmp_path).execution == "paper"
     assert load(tmp_path, QUANTLAB_EXECUTION="live", QUANTLAB_MARKET="testnet").execution == "live"
+    with pytest.raises(ConfigurationError, match="QUANTLAB_EXECUTION"):
+        load(tmp_path, QUANTLAB_EXECUTION="real")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o602, 0o777])

@@ -12,37 +12,44 @@ from decimal import Decimal
 from quantlab.exchange.config import DoorConfig
 from quantlab.model.errors import Refused
 
-NOT_ON_MAINNET = (
-    "live on mainnet waits for a verified paper record of the same fleet: use QUANTLAB_MARKET=testnet or replay"
-)
-#: The WebSocket API of the testnet. Source: Binance spot testnet docs, checked 2026-11-23.
-_TESTNET_SOCKET = "wss://ws-api.testnet.binance.vision/ws-api/v3"
+#: Where orders go and where the account's events come from: (REST, WebSocket API). Sources: Binance spot REST and
+#: WebSocket API docs, "General information", and spot testnet docs, checked 2026-11-24.
+_TRADING = {
+    "mainnet": ("https://api.binance.com", "wss://ws-api.binance.com/ws-api/v3"),
+    "testnet": ("https://testnet.binance.vision", "wss://ws-api.testnet.binance.vision/ws-api/v3"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Armed:
     """What was armed. `until_ms` is UTC, `capital_usdt` bounds what is bought less what is sold.
 
-    Raises Refused for mainnet, and for amounts and times that allow nothing.
+    `record` is why the fleet may trade real money: its verified paper record, or a waiver. Raises Refused for mainnet
+    without one, and for amounts and times that allow nothing.
     """
 
     config: DoorConfig
     fingerprint: str
     capital_usdt: Decimal
     until_ms: int
+    record: str = ""
 
     def __post_init__(self) -> None:
-        if self.config.market not in ("testnet", "replay"):
-            raise Refused(NOT_ON_MAINNET)
+        if self.config.market not in ("testnet", "replay") and not self.record:
+            raise Refused("mainnet without a paper record of the fleet: `quantlab live arm --fleet FILE` looks for one")
         if not self.fingerprint or self.capital_usdt <= 0 or self.until_ms <= 0:
             raise Refused("this arming allows nothing: `quantlab live arm` makes one")
 
     @property
+    def rest_url(self) -> str:
+        """Where orders go: on mainnet another host than the one that market data comes from."""
+        return _TRADING[self.config.market][0] if self.config.market in _TRADING else self.config.rest_url
+
+    @property
     def socket_url(self) -> str:
         """Where the account's own events come from."""
-        if self.config.market == "testnet":
-            return _TESTNET_SOCKET
-        return f"{self.config.stream_url}/ws-api/v3"
+        market = self.config.market
+        return _TRADING[market][1] if market in _TRADING else f"{self.config.stream_url}/ws-api/v3"
 
     def fault(self, now_ms: int) -> str | None:
         """Why no order may be placed at `now_ms` (UTC), or None. Cancelling and asking are always allowed."""

@@ -82,7 +82,7 @@ class OrderRules:
     def __init__(self, armed: Armed, wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._armed = armed
         self._wall_ms = wall_ms
-        self._rest, self._socket = URL(armed.config.rest_url), URL(armed.socket_url)
+        self._rest, self._socket = URL(armed.rest_url), URL(armed.socket_url)
 
     @property
     def hosts(self) -> frozenset[str]:

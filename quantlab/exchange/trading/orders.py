@@ -91,7 +91,7 @@ class OrderClient:
         self.budget = budget
         self.session: aiohttp.ClientSession
         self._config = armed.config
-        self._address = address_of(armed.config.rest_url)
+        self._address = address_of(armed.rest_url)
         self._sent_s: deque[float] = deque()
         self._quiet_until_s = 0.0
 
@@ -277,7 +277,7 @@ class OrderClient:
         token = ATTEMPT.set(attempt)
         try:
             headers, query = await asyncio.to_thread(self._signed, params)
-            url = URL(f"{self._config.rest_url}{path}{query}", encoded=True)
+            url = URL(f"{self.armed.rest_url}{path}{query}", encoded=True)
             session = self.session
             ask = {"GET": session.get, "POST": session.post, "DELETE": session.delete}[method]
             async with ask(url, headers=headers):
