@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from quantlab.fleet.spec import load_fleet
+from quantlab.ledger import Ledger, LedgerWriter
 from quantlab.market import FrameDecoder
 from quantlab.model import Instrument
 from quantlab.vault import Credential, Seen, Vault
@@ -25,6 +26,7 @@ from quantlab.vault.kdf import Parameters
 from quantlab.venue.child import VenueChild
 from tests.benchmarks import feed, scale
 from tests.conftest import recorded_market
+from tests.ledger.rows import BOT, RUN, fill, receipt
 
 ROOT = Path(__file__).resolve().parents[2]
 FLEET = ROOT / "notebooks" / "fleet.toml"
@@ -154,11 +156,32 @@ def frames() -> list[dict[str, Any]]:
         p99, closes = found["p99_ms"], found["closes_ms"]
         rows.append(row(f"frame p99, {name}", p99, "ms", "goal", 20 / p99, 20, p99 <= 20))
         rows.append(row(f"closes, {name}", closes, "ms all", "goal", 250 / closes, 250, closes <= 250))
+        memory = found["memory_mb"]
+        rows.append(row(f"engine memory, {name}", memory, "MiB", "goal", 350 / memory, 350, memory <= 350))
     return rows
 
 
+def fills(count: int = 20_000, together: int = 45) -> list[dict[str, Any]]:
+    """Fills with their receipts, committed at FULL: each waited for, and as many together as bots hear at a close."""
+    speeds = []
+    for batch, number in ((1, count // 20), (together, count)):
+        with tempfile.TemporaryDirectory() as folder:
+            with Ledger.open(Path(folder)) as ledger:
+                ledger.begin_run(RUN, [BOT])
+            with LedgerWriter(Path(folder) / "quantlab.sqlite", RUN.run_id) as journal:
+                began = time.perf_counter()
+                for n in range(1, number + 1):
+                    ticket = journal.fill(fill(n), receipt(n))
+                    if n % batch == 0:
+                        journal.wait(ticket)
+                journal.wait(ticket)
+                speeds.append(number / (time.perf_counter() - began))
+    alone, grouped = speeds
+    return [row("fills committed", grouped, "fills/s", "one commit a fill", grouped / alone, 5, grouped >= 5 * alone)]
+
+
 def main() -> None:
-    rows = [decode(), unlock(), drill(), *feed.rows(row), *engine(), *frames()]
+    rows = [decode(), unlock(), drill(), *feed.rows(row), *engine(), *fills(), *frames()]
     path = ROOT / "reports" / "benchmarks.json"
     path.write_text(json.dumps(rows, indent=2) + "\n")
     for line in rows:

@@ -8,6 +8,7 @@ with the closing candle of every symbol. Journal and socket are left out of both
 from __future__ import annotations
 
 import gc
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -108,10 +109,12 @@ def _history(symbol: str, upto_ms: int, count: int) -> bytes:
 
 
 def measure(folder: Path, fleet_file: Path, *, bots: int, symbols: int, seconds: int) -> dict[str, float]:
-    """CPU µs a frame of floor and engine, percentiles of a frame (ms), the longest minute's closes together (ms)."""
+    """CPU µs a frame of floor and engine, percentiles of a frame (ms), the longest minute's closes together (ms), what
+    the engine added to the memory (MiB)."""
     names = [f"S{n:02d}USDT" for n in range(symbols)]
     rules, snapshots, frames = _market(folder, names, seconds)
     fleet = _fleet_of(fleet_file, bots, names)
+    before_mb = _resident_mb()
     journal = MemoryJournal()
     engine = make_engine(fleet, rules, journal, seed=1)
     engine.mark("connected", "bench")
@@ -140,8 +143,14 @@ def measure(folder: Path, fleet_file: Path, *, bots: int, symbols: int, seconds:
         "floor_us": floor_s / len(frames) * 1e6, "engine_us": float(spent.sum()) / len(frames) * 1e6,
         "p50_ms": float(np.percentile(spent[~closes], 50)) * 1e3,
         "p99_ms": float(np.percentile(spent[~closes], 99)) * 1e3,
-        "closes_ms": longest * 1e3,
+        "closes_ms": longest * 1e3, "memory_mb": _resident_mb() - before_mb,
     }  # fmt: skip
+
+
+def _resident_mb() -> float:
+    """What this process has in memory now. Source: proc_pid_statm(5)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _floor(frames: list[bytes], rules: dict[str, Instrument], snapshots: dict[str, bytes]) -> float:
