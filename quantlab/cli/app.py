@@ -132,10 +132,10 @@ def run(
 @app.command()
 def status(as_json: Json = False) -> None:
     """The fleet that runs here, bot by bot; else the last run."""
-    from quantlab.cli import runs
+    from quantlab.cli import telling
 
-    result = runs.status()
-    emit(result, as_json, lambda: runs.print_status(result))
+    result = telling.status()
+    emit(result, as_json, lambda: telling.print_status(result))
 
 
 @app.command()
@@ -145,10 +145,10 @@ def tell(
     as_json: Json = False,
 ) -> None:
     """Pause or resume the fleet here, let only sales pass (reduce), or cancel everything and flatten (kill)."""
-    from quantlab.cli import runs
+    from quantlab.cli import telling
 
-    result = runs.tell(command, bot)
-    emit(result, as_json, lambda: runs.print_status(result))
+    result = telling.tell(command, bot)
+    emit(result, as_json, lambda: telling.print_status(result))
 
 
 @app.command()
@@ -159,9 +159,9 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """End the run here gracefully: resting orders are cancelled, positions stay, the report is made."""
-    from quantlab.cli import runs
+    from quantlab.cli import telling
 
-    result = runs.stop(kill=kill)
+    result = telling.stop(kill=kill)
     emit(result, as_json, lambda: print(f"run {result['run_id']} {result['state']}"))
 
 

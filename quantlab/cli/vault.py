@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from quantlab.cli import typed
 from quantlab.cli.output import Json, emit
 from quantlab.cli.runs import settings
 from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, NotFound, QuantlabError, Refused
@@ -61,7 +62,7 @@ def add(
     check_label(label)
     custodian = Custodian(chosen)
     with _open(chosen) as vault:
-        credential = _pair(stdin, secret_file)
+        credential = typed.pair(stdin, secret_file)
         _tell_address(custodian, as_json)
         seen = custodian.audit(credential.signer(), where)
         if seen.refusals:
@@ -126,7 +127,7 @@ def rotate(label: Label, stdin: Stdin = False, secret_file: SecretFile = None, a
     custodian = Custodian(chosen)
     with _open(chosen) as vault:
         old = vault.key(label)
-        credential = _pair(stdin, secret_file)
+        credential = typed.pair(stdin, secret_file)
         seen = custodian.audit(credential.signer(), _environment(old.environment))
         if seen.refusals:
             raise Refused(f"the new key is not taken in: {'; '.join(seen.refusals)}. The old one stays")
@@ -177,7 +178,7 @@ def passwd(
 
     chosen = settings()
     with _open(chosen) as vault:
-        secret = password.generate() if generate else _typed_twice()
+        secret = password.generate() if generate else typed.typed_twice()
         result = change_password(chosen, vault, secret, keyring=keyring, generated=generate)
     tell_engine(chosen.home)
     lines = [f"the password is changed; it is kept in {result['password']}"]
@@ -288,7 +289,7 @@ def restore(
     )
     if change.lost:
         print(f"secrets that would be lost: {', '.join(change.lost)}", file=sys.stderr)
-    if (confirm or _line('type "restore" to go on: ')) != "restore":
+    if (confirm or typed.line('type "restore" to go on: ')) != "restore":
         raise ConfigurationError("not restored: nothing was changed")
     found = password.find_password(chosen, prompt=password.ask)
     if found is None:
@@ -348,43 +349,6 @@ def _environment(name: str) -> Any:
     if name not in ENVIRONMENTS:
         raise ConfigurationError(f'--environment "{name}" is not one of {", ".join(ENVIRONMENTS)}')
     return name
-
-
-def _pair(stdin: bool, secret_file: Path | None) -> Any:
-    """The key and its secret: from two lines, from prompts that show nothing, the secret also from a PEM file."""
-    from quantlab.vault import Credential
-    from quantlab.vault.password import ask
-
-    if stdin:
-        api_key, _, secret = sys.stdin.read().partition("\n")
-        if not secret.strip() and secret_file is None:
-            raise ConfigurationError("--stdin wants two lines: the API key, then the secret")
-    else:
-        if not sys.stdin.isatty():
-            raise ConfigurationError("no terminal to ask for the key: give --stdin and two lines on standard input")
-        api_key = ask("API key: ")
-        secret = "" if secret_file is not None else ask("Secret: ")
-    if secret_file is not None:
-        if not secret_file.is_file():
-            raise NotFound(f"no file {secret_file}")
-        if secret_file.stat().st_mode & 0o077:
-            raise Refused(f"others can read {secret_file}: type `chmod 600 {secret_file}`")
-        secret = secret_file.read_text(encoding="utf-8", errors="replace")
-    return Credential.parse(api_key, secret)
-
-
-def _typed_twice() -> str:
-    from quantlab.vault.password import ask_twice
-
-    if not sys.stdin.isatty():
-        raise ConfigurationError("no terminal to ask for a password: set VAULT_PASSWORD, or give --generate")
-    return ask_twice()
-
-
-def _line(words: str) -> str:
-    if not sys.stdin.isatty():
-        raise ConfigurationError("no terminal to confirm in: give --confirm restore")
-    return input(words).strip()
 
 
 def _entry(chosen: Any, label: str) -> dict[str, Any]:

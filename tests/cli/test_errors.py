@@ -74,7 +74,7 @@ def test_a_missing_fleet_file(tmp_path: Path) -> None:
         ({"BINANCE_TESNET": "true"}, 2, "BINANCE_TESTNET"),
         ({"QUANTLAB_MARKET": "moon"}, 2, "mainnet, testnet, replay"),
         ({"QUANTLAB_MARKET": "mainnet", "BINANCE_TESTNET": "true"}, 2, "contradict"),
-        ({"QUANTLAB_EXECUTION": "live"}, 3, "paper only"),
+        ({"QUANTLAB_EXECUTION": "live"}, 3, "nothing is armed"),
         ({"QUANTLAB_MARKET": "replay", "QUANTLAB_VENUE_URL": "http://10.0.0.1:1"}, 3, "loopback"),
         ({"QUANTLAB_WEIGHT_PER_MINUTE": "many"}, 2, "QUANTLAB_WEIGHT_PER_MINUTE"),
     ],

@@ -3,9 +3,6 @@ that amount and that time. Each refusal stands beside what is allowed."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,7 +25,6 @@ from ..exchange.scripted import config_for
 from ..vault.conftest import home, quick, vault  # noqa: F401 - fixtures
 from ..vault.kit import PASSWORD, pair
 
-FLEET_FILE = Path(__file__).resolve().parents[2] / "notebooks" / "fleet.toml"
 NOW_MS = 1_790_000_040_000
 URL = "http://127.0.0.1:8900"
 HOUR_MS = 3_600_000
@@ -144,16 +140,6 @@ def test_mainnet_is_armed_for_the_fleet_file_that_was_rehearsed(home: Path, real
         ledger.note_verdict("r8.0", ok=False, fills_sha256="s")
     with pytest.raises(Refused, match="not verified"):
         typed(home, **mainnet)
-
-
-def test_the_setting_alone_starts_nothing_on_mainnet(tmp_path: Path) -> None:
-    """As the command is started: refused before anything is asked of anybody."""
-    environment = {**os.environ, "QUANTLAB_ROOT": str(tmp_path), "QUANTLAB_HOME": str(tmp_path / "home")}
-    environment |= {"QUANTLAB_MARKET": "mainnet", "QUANTLAB_EXECUTION": "live"}
-    command = [sys.executable, "-m", "quantlab", "run", "--foreground", "--fleet", str(FLEET_FILE)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stdout) == (3, ""), done.stderr
-    assert "nothing is armed" in done.stderr
 
 
 def test_a_waiver_is_typed_and_kept_with_its_reason(home: Path, real: DoorConfig) -> None:  # noqa: F811
