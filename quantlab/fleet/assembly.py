@@ -29,10 +29,12 @@ def make_engine(
     recorder: Recorder | None = None,
     length_ms: int | None = None,
     start_ms: int = 0,
+    synthesised: bool = False,
     live_broker: LiveBroker | None = None,
 ) -> Engine:
     """An engine for `fleet`. `length_ms` of market time after its start it is over (None: never by itself); a resumed
-    run says when it started. Orders are filled here, or go where `live_broker` sends them."""
+    run says when it started. `synthesised`: the books are made from candles. Orders are filled here, or go where
+    `live_broker` sends them."""
     books = {symbol: Book(instruments[symbol]) for symbol in fleet.symbols}
 
     def crew(journal: Journal, make_broker: MakeBroker) -> Crew:
@@ -48,9 +50,10 @@ def make_engine(
     if live_broker is not None:
         crews = [crew(journal, lambda *told: live_broker(told[0], told[1], _accounts(told[2]), recorder, told[3]))]
     else:
-        crews = [crew(journal, on_paper(fleet.paper.terms()))]
-        if fleet.paper.bounds:
-            for terms in (fleet.paper.optimistic(), fleet.paper.pessimistic()):
+        paper = fleet.paper
+        crews = [crew(journal, on_paper(paper.terms(synthesised=synthesised)))]
+        if paper.bounds:
+            for terms in (paper.optimistic(synthesised=synthesised), paper.pessimistic(synthesised=synthesised)):
                 crews.append(crew(Unwritten(), on_paper(terms)))
     return Engine(
         crews,

@@ -95,6 +95,7 @@ class _Again:
         engine = make_engine(
             plan.fleet, self.instruments, journal,
             seed=plan.seed, length_ms=self.recording.header["length_ms"], start_ms=0,
+            synthesised=bool(self.recording.header.get("synthesised")),
         )  # fmt: skip
         entries = iter(self.recording)
         next(entries)  # the exchange's symbols

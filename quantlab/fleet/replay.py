@@ -77,7 +77,8 @@ def replay(
 
     Raises MalformedMessage when the file does not begin with the exchange's symbols, as every input log does.
     """
-    entries = iter(Recording(path))
+    recording = Recording(path)
+    entries = iter(recording)
     first = next(entries, None)
     if first is None or first.kind is not Kind.ANSWER or first.name != "exchangeInfo":
         raise MalformedMessage(f"{path.name} is not the input log of a run: it does not begin with exchangeInfo")
@@ -85,8 +86,9 @@ def replay(
     instruments = instruments_from_exchange_info(first.payload)
     told = None if live is None else live(instruments)
     engine = make_engine(
-        fleet, instruments, journal, seed=seed, length_ms=length_ms, live_broker=told.broker if told else None
-    )
+        fleet, instruments, journal, seed=seed, length_ms=length_ms,
+        synthesised=bool(recording.header.get("synthesised")), live_broker=told.broker if told else None,
+    )  # fmt: skip
     for count, _ in enumerate(consumed(engine, entries, told), start=1):
         if on_progress is not None and count % 20_000 == 0:
             on_progress(engine)

@@ -292,6 +292,7 @@ class Session:
             recorder=recorder,
             length_ms=plan.length_ms,
             start_ms=past.start_ms if past else 0,
+            synthesised=self._synthesised,
             live_broker=live.broker if live else None,
         )
         if past is not None:
@@ -304,6 +305,11 @@ class Session:
         if self.plan.on_progress is not None:
             self.plan.on_progress(self.status())
 
+    @property
+    def _synthesised(self) -> bool:
+        """Whether the books are made from candles."""
+        return self._source.kind == "candles"
+
     def _header(self) -> dict[str, Any]:
         plan = self.plan
         return {
@@ -312,6 +318,7 @@ class Session:
             "fleet_toml": plan.fleet.text,
             "fleet_folder": str(plan.fleet.bots[0].base.resolve()),
             "length_ms": plan.length_ms,
+            "synthesised": self._synthesised,
         }
 
     def _timing(self) -> dict[str, float]:

@@ -60,13 +60,14 @@ class PaperBroker:
         self.accounts = {account.bot: account for account in accounts}
         self.next_due_ms = NEVER_MS
         self.now_ms = 0
+        basis = "; book synthesised from candles" if terms.synthesised else ""
         liquidity = Liquidity(shared=terms.shared_liquidity, reaches_beyond=terms.reaches_beyond)
         self._exchange = SimulatedExchange(
             instruments,
             books,
             journal,
             self.accounts,
-            Executor(terms.fees, terms.latency.name, seed, terms.queue, terms.slippage.name),
+            Executor(terms.fees, f"{terms.latency.name}{basis}", seed, terms.queue, terms.slippage.name),
             liquidity,
             Taking(liquidity, terms.slippage, seed),
             prevention=terms.prevention,

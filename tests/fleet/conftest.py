@@ -72,13 +72,20 @@ def fleet(tmp_path: Path) -> FleetSpec:
 
 @pytest.fixture
 def run_fleet(tmp_path: Path, fleet: FleetSpec) -> Callable[..., dict[str, Any]]:
-    """Runs the fleet on a generated market of its own; returns the summary. `home` keeps its database."""
+    """Runs the fleet on a generated market of its own, or on the candles in the folder `data`; returns the summary.
+    `home` keeps its database."""
 
     def run(
-        run_id: str = "run", *, minutes: float = 20, speed: float | None = None, home: Path | None = None
+        run_id: str = "run",
+        *,
+        minutes: float = 20,
+        speed: float | None = None,
+        home: Path | None = None,
+        data: Path | None = None,
     ) -> dict[str, Any]:
         home = home or tmp_path / run_id
-        with VenueChild(hours=minutes / 60 + 0.1, speed=speed, seed=3) as venue:
+        kept = data is not None
+        with VenueChild(hours=minutes / 60 + 0.1, speed=speed, seed=3, data=data, derive_filters=kept) as venue:
             settings = load_settings(home, environ={"QUANTLAB_MARKET": "replay", "QUANTLAB_VENUE_URL": venue.url})
             plan = RunPlan(
                 run_id=run_id, fleet=fleet, settings=settings, length_ms=int(minutes * 60_000), reports=home / "reports"
