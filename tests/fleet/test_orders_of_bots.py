@@ -14,13 +14,23 @@ from quantlab.fleet.engine import Engine
 from quantlab.fleet.replay import MemoryJournal
 from quantlab.fleet.spec import FleetSpec, parse_fleet
 from quantlab.model import Order, OrderStatus, OrderType
-from tests.fleet.test_engine import START_MS, Exchange, candle, connect, frame, instrument, trade
+from tests.fleet.test_engine import (  # noqa: F401 - fixtures among them
+    START_MS,
+    Exchange,
+    candle,
+    connect,
+    exchange,
+    frame,
+    instrument,
+    journal,
+    trade,
+)
 
 NONE = {"stop_loss_pct": None, "take_profit_pct": None}
 
 
 @pytest.fixture
-def start(fleet: FleetSpec, exchange: Exchange, journal: MemoryJournal) -> Callable[..., object]:
+def start(fleet: FleetSpec, exchange: Exchange, journal: MemoryJournal) -> Callable[..., object]:  # noqa: F811
     """Runs the fleet, its second bot (ETHUSDT) by the settings given, past a close at which that bot wants in; a frame
     that comes `meanwhile` does so while its order travels."""
 
@@ -42,21 +52,11 @@ def start(fleet: FleetSpec, exchange: Exchange, journal: MemoryJournal) -> Calla
     return go
 
 
-@pytest.fixture
-def exchange() -> Exchange:
-    return Exchange()
-
-
-@pytest.fixture
-def journal() -> MemoryJournal:
-    return MemoryJournal()
-
-
 def open_orders(engine: Engine) -> list[Order]:
     return engine.broker.open_orders(1)
 
 
-async def test_a_trailing_stop_follows_the_price_up_and_sells(start, journal: MemoryJournal) -> None:
+async def test_a_trailing_stop_follows_the_price_up_and_sells(start, journal: MemoryJournal) -> None:  # noqa: F811
     engine = await start(trailing_stop_pct=2.0, take_profit_pct=50.0)
     stop, target = open_orders(engine)
     assert (stop.type, stop.trailing_delta, stop.stop_price) == (OrderType.STOP_LOSS, 200, None)
@@ -85,7 +85,11 @@ async def test_a_stop_with_a_limit_is_sent_with_it(start) -> None:
     ("percent", "ask", "buys"), [(0.2, "100.21", True), (0.2, "100.22", False), (None, "100.22", True)]
 )
 async def test_what_would_slip_too_far_is_not_bought(
-    start, journal: MemoryJournal, percent: float | None, ask: str, buys: bool
+    start,
+    journal: MemoryJournal,  # noqa: F811
+    percent: float | None,
+    ask: str,
+    buys: bool,
 ) -> None:
     """The ask moves while the order travels: the bound is 0.2 % above the 100.01 that the bot saw."""
     moved = {"e": "depthUpdate", "s": "ETHUSDT", "U": 101, "u": 101, "b": [], "a": [["100.01", "0"], [ask, "50"]]}
