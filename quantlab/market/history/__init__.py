@@ -1,0 +1,8 @@
+"""Years of candles at hand: kept by symbol, timeframe and month, with their sources and their gaps."""
+
+from quantlab.market.history.files import SUFFIXES, Found, read_file
+from quantlab.market.history.frame import SCHEMA
+from quantlab.market.history.gaps import gaps
+from quantlab.market.history.store import History
+
+__all__ = ["SCHEMA", "SUFFIXES", "Found", "History", "gaps", "read_file"]
