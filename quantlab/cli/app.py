@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from quantlab.cli import calibrate as calibrate_command
+from quantlab.cli import data as data_commands
 from quantlab.cli import latency as latency_command
 from quantlab.cli import live as live_commands
 from quantlab.cli import preflight as preflight_command
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(vault_commands.app)
 app.add_typer(live_commands.app)
+app.add_typer(data_commands.app)
 app.command()(preflight_command.preflight)
 app.command()(selftest_command.selftest)
 app.command()(latency_command.latency)

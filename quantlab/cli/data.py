@@ -1,0 +1,236 @@
+"""`quantlab data …`: years of candles at hand, from the exchange, from Binance's zips, from other people's files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quantlab.cli.output import Json, emit
+from quantlab.model.errors import ConfigurationError, NotFound, QuantlabError
+
+if TYPE_CHECKING:
+    from quantlab.market.history import History
+
+app = typer.Typer(
+    name="data",
+    help="History: candles on disk, with their sources and their gaps.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_PAGE = 1_000
+#: Pages that are written together: some seconds of asking are lost at most when it is interrupted.
+_AT_ONCE = 20
+
+#: One candle, as the columns of a history.
+Row = tuple[float, ...]
+
+Folder = Annotated[Path | None, typer.Option(help="Another folder than the history of this workbench.")]
+Timeframe = Annotated[str, typer.Option(help="Such as 1m, 5m, 1h.")]
+
+
+@app.command()
+def pull(
+    symbols: Annotated[list[str], typer.Argument(help="Such as BTCUSDT ETHUSDT.")],
+    from_: Annotated[str, typer.Option("--from", help="First day, such as 2024-01-01 (UTC).")],
+    to: Annotated[str | None, typer.Option(help="Day to end before (default: now).")] = None,
+    timeframe: Timeframe = "1m",
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the exchange for candles, within the weight budget. Interrupted, it goes on where it stopped."""
+    from quantlab.cli.progress import counting
+    from quantlab.cli.runs import settings
+    from quantlab.lab.reader import MarketReader
+    from quantlab.model import timeframe_ms
+
+    chosen = settings()
+    history = _history(folder, chosen.market)
+    start_ms, length_ms = _day(from_), timeframe_ms(timeframe)
+    result: dict[str, Any] = {"folder": str(history.folder), "new": {}}
+    reader = MarketReader(chosen)
+    try:
+        end_ms = min(_now_ms() if to is None else _day(to), reader.ask(lambda door: door.rest.server_time_ms()))
+        if end_ms <= start_ms:
+            raise ConfigurationError(f"--from {from_} is not before the end, {_utc(end_ms)}")
+        for symbol in symbols:
+            with counting(symbol, quiet=as_json) as show:
+                new, rows = 0, list[Row]()
+                first = partial(_page, reader, symbol, timeframe, start_ms, end_ms, 1)
+                at_ms = _known_to(history, symbol, timeframe, start_ms, first)
+                while at_ms < end_ms:
+                    page = _page(reader, symbol, timeframe, at_ms, end_ms)
+                    rows += page
+                    at_ms = int(page[-1][0]) + length_ms if page else end_ms
+                    if len(rows) >= _AT_ONCE * _PAGE or at_ms >= end_ms:
+                        new += _keep(history, symbol, timeframe, rows, reader.label)
+                        rows = []
+                    if show is not None:
+                        show(at_ms - start_ms, end_ms - start_ms)
+                result["new"][symbol] = new
+    finally:
+        reader.close()
+    words = "\n".join(f"{symbol} {timeframe}: {new:,} new candles" for symbol, new in result["new"].items())
+    emit(result, as_json, f"{words}\n{history.folder}")
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path], typer.Argument(help="Zips of data.binance.vision, CSV, Parquet, Feather; or folders.")
+    ],
+    timeframe: Annotated[str | None, typer.Option(help="Where the files' names do not tell it.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Where the file's name does not tell it.")] = None,
+    unchecked: Annotated[bool, typer.Option("--unchecked", help="Take zips without a checksum beside them.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Where candles differ, take the new ones.")] = False,
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Take candles out of files. Each file is taken whole or not at all; one that is refused stops nothing else."""
+    from quantlab.cli.progress import counting
+    from quantlab.market.history import SUFFIXES, read_file
+
+    history = _history(folder)
+    paths = [path for given in files for path in (_inside(given, SUFFIXES) if given.is_dir() else [given])]
+    if not paths:
+        raise NotFound(f"no file of {', '.join(SUFFIXES)} in {', '.join(map(str, files))}")
+    new: dict[str, int] = {}
+    refused: list[str] = []
+    with counting("files", quiet=as_json) as show:
+        for number, path in enumerate(paths, 1):
+            try:
+                found = read_file(path, timeframe=timeframe, symbol=symbol, unchecked=unchecked)
+                new[path.name] = history.add(
+                    found.symbol, found.timeframe, found.frame, source=path.name, sha256=found.sha256,
+                    now_ms=_now_ms(), replace=replace,
+                )  # fmt: skip
+            except QuantlabError as error:
+                refused.append(str(error))
+            if show is not None:
+                show(number, len(paths))
+    words = f"{sum(new.values()):,} new candles from {len(new)} files in {history.folder}"
+    if new or as_json:
+        emit({"folder": str(history.folder), "new": new, "refused": refused}, as_json, words)
+    if refused:
+        raise ConfigurationError(f"{len(refused)} of {len(paths)} files were refused: {'; '.join(refused)}")
+
+
+@app.command("list")
+def list_(folder: Folder = None, as_json: Json = False) -> None:
+    """What there is: spans, missing candles, outages, sources."""
+    rows = _history(folder).catalogue().to_dicts()
+    emit(
+        rows, as_json, "\n".join(map(_line, rows)) or "the history is empty: `quantlab data pull` or `import` fills it"
+    )
+
+
+@app.command()
+def gaps(symbol: str, timeframe: Timeframe = "1m", folder: Folder = None, as_json: Json = False) -> None:
+    """Missing candles, and stretches of candles without a trade, one line each."""
+    rows = _history(folder).gaps(symbol, timeframe).to_dicts()
+    lines = (f"{_utc(row['from_ms'])} to {_utc(row['to_ms'])}  {row['candles']:>6,} {row['kind']}" for row in rows)
+    emit(rows, as_json, "\n".join(lines) or "no gaps")
+
+
+@app.command()
+def check(folder: Folder = None, as_json: Json = False) -> None:
+    """Read every file, and say which are damaged."""
+    history = _history(folder)
+    wrong = history.check()
+    emit({"folder": str(history.folder), "wrong": wrong}, as_json, "\n".join(wrong) or "every file is whole")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    symbol: str,
+    path: Annotated[Path, typer.Argument(help="A new .csv or .parquet file.")],
+    timeframe: Timeframe = "1m",
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Write one symbol's candles into a file."""
+    if path.exists():
+        raise ConfigurationError(f"{path} is there already: name a new file")
+    if path.suffix not in (".csv", ".parquet"):
+        raise ConfigurationError(f"{path.name} ends neither in .csv nor in .parquet")
+    frame = _history(folder).candles(symbol, timeframe)
+    (frame.write_csv if path.suffix == ".csv" else frame.write_parquet)(path)
+    emit({"path": str(path), "candles": frame.height}, as_json, f"{frame.height:,} candles in {path}")
+
+
+def _history(folder: Path | None, market: str = "mainnet") -> History:
+    """The history of this workbench. What a testnet or a replay tells is kept apart from real prices."""
+    from quantlab.cli.runs import settings
+    from quantlab.market.history import History
+
+    if folder is not None:
+        return History(folder)
+    return History(settings().home / ("history" if market == "mainnet" else f"history-{market}"))
+
+
+def _known_to(history: History, symbol: str, timeframe: str, start_ms: int, first: Callable[[], list[Row]]) -> int:
+    """Where to go on: behind the newest candle that is kept, where the oldest is the first that there is (`first`)."""
+    from quantlab.model import timeframe_ms
+
+    try:
+        frame = history.candles(symbol, timeframe, start_ms)
+    except NotFound:
+        return start_ms
+    oldest = first()
+    if not oldest or frame["open_time"][0] > oldest[0][0]:
+        return start_ms
+    return int(frame["open_time"][-1]) + timeframe_ms(timeframe)
+
+
+def _page(reader: Any, symbol: str, timeframe: str, at_ms: int, end_ms: int, limit: int = _PAGE) -> list[Row]:
+    """Closed candles from `at_ms` on."""
+    import msgspec
+
+    raw = reader.ask(lambda door: door.rest.klines(symbol, timeframe, start_ms=at_ms, end_ms=end_ms - 1, limit=limit))
+    rows = [(int(row[0]), *map(float, row[1:6]), int(row[6])) for row in msgspec.json.decode(raw)]
+    return [row[:6] for row in rows if row[6] < end_ms]
+
+
+def _keep(history: History, symbol: str, timeframe: str, rows: list[Row], source: str) -> int:
+    import polars as pl
+
+    from quantlab.market.history import SCHEMA
+
+    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return history.add(symbol, timeframe, frame, source=source, now_ms=_now_ms())
+
+
+def _inside(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in suffixes)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['symbol']:12} {row['timeframe']:>3}  {_utc(row['from_ms'])} to {_utc(row['to_ms'])}  "
+        f"{row['candles']:>10,} candles, {row['missing']:,} missing, {row['outages']} outages, "
+        f"{row['bytes'] / 2**20:.1f} MiB  {row['sources']}"
+    )
+
+
+def _day(text: str) -> int:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f'"{text}" is not a day such as 2024-01-01') from None
+    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _utc(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
