@@ -8,8 +8,10 @@ with the closing candle of every symbol. Journal and socket are left out of both
 from __future__ import annotations
 
 import gc
+import json
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -166,3 +168,14 @@ def _floor(frames: list[bytes], rules: dict[str, Instrument], snapshots: dict[st
         elif type(event) is Quote:
             books[event.symbol].overlay(event)
     return time.perf_counter() - began
+
+
+def main() -> None:
+    """`python -m tests.benchmarks.scale FOLDER FLEET BOTS SYMBOLS SECONDS`: one measurement, as JSON."""
+    folder, fleet, bots, symbols, seconds = sys.argv[1:]
+    found = measure(Path(folder), Path(fleet), bots=int(bots), symbols=int(symbols), seconds=int(seconds))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
