@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quantlab.lab.keys import KeyDetail
     from quantlab.lab.reader import MarketReader
     from quantlab.lab.slippage import Calibration
+    from quantlab.market.history import History
     from quantlab.preflight import Result as PreflightResult
     from quantlab.report.picture import Picture
     from quantlab.report.table import Table
@@ -154,6 +155,14 @@ class Workbench:
         if not chosen:
             raise NotFound("no run yet to compare: lab.launch() starts one")
         return Comparison(self.settings.home, chosen)
+
+    def history(self, folder: Path | str | None = None) -> History:
+        """The candles on disk: shown as what there is; `.candles("BTCUSDT", "1m")` and `.gaps("BTCUSDT", "1m")` are
+        frames, `.catalogue()` has spans, holes and sources. `quantlab data pull` and `import` fill it. What a replay or
+        the testnet told is kept apart, in the folder `history-replay` or `history-testnet` beside it."""
+        from quantlab.market.history import History
+
+        return History(Path(folder) if folder is not None else self.settings.home / "history")
 
     def calibrate(self, run_id: str | None = None, *, every_s: float = 10.0) -> Calibration:
         """What market orders of many sizes would have cost on the books that a run (default: the newest) recorded,

@@ -143,6 +143,18 @@ class History:
                 wrong.append(f"{what}: holds candles of another month")
         return wrong
 
+    def _repr_html_(self) -> str:
+        with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+            return str(self._shown()._repr_html_())
+
+    def __repr__(self) -> str:
+        return f"History({self.folder.name}: {len(self._series())} series)"
+
+    def _shown(self) -> pl.DataFrame:
+        times = (pl.from_epoch(name, time_unit="ms").alias(name.removesuffix("_ms")) for name in ("from_ms", "to_ms"))
+        rows = self.catalogue().with_columns(times)
+        return rows.select("symbol", "timeframe", "from", "to", "candles", "missing", "outages", "sources")
+
     # -- files --------------------------------------------------------------------------------------------------------
 
     def _path(self, symbol: str, timeframe: str, month: str) -> Path:
