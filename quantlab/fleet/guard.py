@@ -203,7 +203,7 @@ class Guard:
             worth += bot.account.quantity * bid
             for order in self._broker.open_orders(bot.index):
                 if order.side is Side.BUY:
-                    worth += order.remaining * (order.price or ask)
+                    worth += order.worth(order.price or ask)
         return worth
 
     def _cancel_buys(self, bots: Iterable[Bot]) -> None:

@@ -97,6 +97,10 @@ class Order(msgspec.Struct, kw_only=True):
     def remaining(self) -> Decimal:
         return self.quantity - self.filled - self.prevented
 
+    def worth(self, price: Decimal) -> Decimal:
+        """What is left of it trades at `price`, in quote units."""
+        return self.remaining * price if self.quote_quantity is None or self.quantity else self.quote_quantity
+
     @property
     def falling(self) -> bool:
         """At which side of its trigger a conditional order goes off: at or below it, else at or above."""

@@ -18,7 +18,9 @@ def as_unknown(order: Order, fills: Iterable[Fill]) -> Order:
     """
     own = (fill for fill in fills if (fill.bot, fill.order_number) == (order.bot, order.number))
     filled = sum((fill.quantity for fill in own), Decimal(0))
-    if filled == order.quantity:
+    if order.quote_quantity is not None:  # it took at once or not at all; how much that was may not be in its row yet
+        order = replace(order, quantity=filled)
+    if filled and filled == order.quantity:
         return replace(order, filled=filled, status=OrderStatus.FILLED)
     reason = f"{order.reason} (unknown after a restart: cancelled)".strip()
     return replace(order, filled=filled, status=OrderStatus.CANCELED, reason=reason)

@@ -48,7 +48,7 @@ class RiskGate(LossGuard):
                 return Verdict(False, "state", f"{self.state.lower()}, only sales pass: {self.cause}")
             if equity <= 0:
                 return Verdict(False, "equity", "no equity is left")
-            notional = order.quantity * price
+            notional = order.worth(price)
             if verdict := _too_large(notional, self.limits.max_order_notional_usdt, "this bot"):
                 return verdict
             if most is not None and (after := position_value + notional) > most:
@@ -91,7 +91,7 @@ class FleetGate(LossGuard):
         if order.side is Side.SELL:
             return _YES
         limits = self.limits
-        notional = order.quantity * price
+        notional = order.worth(price)
         if self.state is not TradingState.ACTIVE:
             return Verdict(False, "fleet state", f"the fleet is {self.state.lower()}: {self.cause}")
         if verdict := _too_large(notional, limits.max_order_notional_usdt, "the fleet"):

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from quantlab.model import OrderStatus, OrderType, QuantlabError, Side
+from quantlab.paper.recovery import as_unknown
 
 
 @pytest.fixture
@@ -47,6 +48,15 @@ def test_fills_on_disk_decide_when_the_order_state_was_not_written_any_more(brok
     stale = replace(broken_off.orders[0, 1], status=OrderStatus.PENDING, filled=Decimal(0))
     (closed,) = make_world().broker.restore(broken_off.journal.fills, [stale])
     assert (closed.status, closed.filled) == (OrderStatus.FILLED, Decimal("1.000"))
+
+
+def test_an_order_by_quote_quantity_that_was_on_its_way_is_not_called_filled(world):
+    sent = world.send(Side.BUY, OrderType.MARKET, 0, quote_quantity=Decimal(100))
+    assert as_unknown(sent, []).status is OrderStatus.CANCELED
+    world.settle()
+    stale = replace(world.orders[0, 1], status=OrderStatus.PENDING, quantity=Decimal(0), filled=Decimal(0))
+    closed = as_unknown(stale, world.journal.fills)
+    assert (closed.status, closed.quantity, closed.filled) == (OrderStatus.FILLED, Decimal(1), Decimal(1))
 
 
 def test_a_ledger_with_a_hole_stops_the_recovery(broken_off, make_world):

@@ -25,7 +25,7 @@ def instrument() -> Instrument:
 
 @pytest.fixture
 def make_order():
-    def make(side: Side, quantity: str = "1", number: int = 1) -> Order:
+    def make(side: Side, quantity: str = "1", number: int = 1, quote: str | None = None) -> Order:
         return Order(
             bot=0,
             number=number,
@@ -34,6 +34,7 @@ def make_order():
             type=OrderType.MARKET,
             quantity=Decimal(quantity),
             created_ms=0,
+            quote_quantity=None if quote is None else Decimal(quote),
         )
 
     return make

@@ -50,6 +50,7 @@ def test_one_order_of_any_bot(make_order):
     limits = FleetLimits(max_order_notional_usdt=Decimal(150))
     assert judge(limits, make_order(Side.BUY, "1.5")).ok
     assert judge(limits, make_order(Side.BUY, "1.51")).limit == "fleet max_order_notional_usdt"
+    assert judge(limits, make_order(Side.BUY, "0", quote="150.01")).limit == "fleet max_order_notional_usdt"
 
 
 def test_the_fleets_order_rate_counts_sales_and_holds_back_buys_only(make_order):

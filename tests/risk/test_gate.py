@@ -39,6 +39,8 @@ def test_one_order_has_a_largest_notional(make_order):
     gate = make_gate(max_order_notional_usdt=Decimal(200))
     assert allow(gate, make_order(Side.BUY, "2")).ok
     assert allow(gate, make_order(Side.BUY, "2.01")).limit == "max_order_notional_usdt"
+    assert allow(gate, make_order(Side.BUY, "0", quote="200")).ok
+    assert allow(gate, make_order(Side.BUY, "0", quote="200.01")).limit == "max_order_notional_usdt"
     assert allow(gate, make_order(Side.SELL, "9"), position="900").ok, "a sale always reduces"
 
 
