@@ -3,6 +3,7 @@
 from quantlab.market.history.files import SUFFIXES, Found, read_file
 from quantlab.market.history.frame import SCHEMA
 from quantlab.market.history.gaps import gaps
+from quantlab.market.history.resample import resample
 from quantlab.market.history.store import History
 
-__all__ = ["SCHEMA", "SUFFIXES", "Found", "History", "gaps", "read_file"]
+__all__ = ["SCHEMA", "SUFFIXES", "Found", "History", "gaps", "read_file", "resample"]

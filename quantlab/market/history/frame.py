@@ -44,7 +44,7 @@ def checked(frame: pl.DataFrame, timeframe: str, *, what: str, now_ms: int) -> p
         ("has a high below, or a low above, one of its own prices",
          (pl.col("high") < pl.max_horizontal("open", "close", "low")) | (pl.col("low") > lowest)),
         ("has a volume below zero", pl.col("volume") < 0),
-        (f"is not on the grid of {timeframe}", (time - (_MONDAY_MS if timeframe == "1w" else 0)) % length_ms != 0),
+        (f"is not on the grid of {timeframe}", (time - grid_offset_ms(timeframe)) % length_ms != 0),
         ("is not closed yet", time + length_ms > now_ms),
         ("is there twice, with different values", time.is_duplicated()),
     )  # fmt: skip
@@ -53,6 +53,11 @@ def checked(frame: pl.DataFrame, timeframe: str, *, what: str, now_ms: int) -> p
         if wrong.height:
             raise ConfigurationError(f"{what}: the candle of {utc(wrong['open_time'][0])} {why}")
     return rows
+
+
+def grid_offset_ms(timeframe: str) -> int:
+    """Candles of `timeframe` open at whole multiples of its length after this."""
+    return _MONDAY_MS if timeframe == "1w" else 0
 
 
 def utc(time_ms: int | None) -> str:

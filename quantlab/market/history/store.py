@@ -20,6 +20,7 @@ import polars as pl
 
 from quantlab.market.history.frame import SCHEMA, checked, utc
 from quantlab.market.history.gaps import MISSING, gaps
+from quantlab.market.history.resample import disagreements, resample
 from quantlab.model import ConfigurationError, NotFound, QuantlabError, timeframe_ms
 
 #: Key of the footer under which the sources of a file stand: a JSON list of {"name", "sha256"}, newest last.
@@ -124,7 +125,28 @@ class History:
         return gaps(self.candles(symbol, timeframe), timeframe)
 
     def check(self) -> list[str]:
-        """Everything that is wrong with the files, one line each: damaged, off their grid, in the wrong month."""
+        """Everything that is wrong with the files, one line each: damaged, off their grid, in the wrong month; and
+        where two timeframes of a symbol disagree."""
+        return self._damaged() or self._disagreeing()
+
+    def _disagreeing(self) -> list[str]:
+        """Each timeframe against the longest shorter one that divides it."""
+        wrong = []
+        kept = self._series()
+        for symbol, long in kept:
+            shorter = [tf for other, tf in kept if other == symbol and timeframe_ms(tf) < timeframe_ms(long)]
+            dividing = [tf for tf in shorter if timeframe_ms(long) % timeframe_ms(tf) == 0]
+            if not dividing:
+                continue
+            short = max(dividing, key=timeframe_ms)
+            made = resample(self.candles(symbol, short), short, long)
+            found = disagreements(made, self.candles(symbol, long))
+            if found.height:
+                at = utc(found["open_time"][0])
+                wrong.append(f"{symbol}: {found.height} {long} candles are not what its {short} ones make, first {at}")
+        return wrong
+
+    def _damaged(self) -> list[str]:
         wrong = []
         for symbol, timeframe, path in self._series_files():
             what = f"{symbol} {timeframe} {path.stem}"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.market.history import SCHEMA, History, gaps, read_file
+from quantlab.market.history import SCHEMA, History, gaps, read_file, resample
 from quantlab.model import ConfigurationError, NotFound
 
 #: 2024-01-31 22:00 UTC: two hours before a month ends.
@@ -142,6 +142,32 @@ def test_damage_is_found_and_named(history: History) -> None:
     assert [line.split(":")[0] for line in history.check()] == ["BTCUSDT 1m 2024-02"]
     january.replace(january.with_name("2023-05.parquet"))
     assert any("holds candles of another month" in line for line in history.check())
+
+
+def test_longer_candles_are_made_of_whole_ones_only() -> None:
+    rows = frame(60).filter(pl.int_range(pl.len()) != 17)
+    made = resample(rows, "1m", "5m")
+    assert made.height == 11, "the one of which a minute is missing is left out"
+    first = made.row(0, named=True)
+    assert first == {
+        "open_time": START_MS, "open": 100.0, "high": 106.0, "low": 99.0, "close": 105.0, "volume": 25.0,
+    }  # fmt: skip
+    for wrong in ("1m", "3m"):
+        with pytest.raises(ConfigurationError, match="cannot be made of"):
+            resample(made, "5m", wrong)
+
+
+def test_two_timeframes_that_disagree_are_found(history: History) -> None:
+    add(history, frame(240))
+    five = resample(frame(240), "1m", "5m")
+    history.add("BTCUSDT", "5m", five, source="made", now_ms=LATER_MS)
+    history.add("ETHUSDT", "5m", five, source="another symbol", now_ms=LATER_MS)
+    assert history.check() == []
+    planted = five.with_columns(
+        high=pl.when(pl.int_range(pl.len()) == 20).then(pl.col("high") + 0.01).otherwise("high")
+    )
+    history.add("BTCUSDT", "5m", planted, source="planted", now_ms=LATER_MS, replace=True)
+    assert history.check() == ["BTCUSDT: 1 5m candles are not what its 1m ones make, first 2024-01-31 23:40 UTC"]
 
 
 def test_what_is_not_there_is_said(history: History) -> None:
