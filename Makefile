@@ -47,7 +47,7 @@ proof: $(READY)  ## Show from the other side of the wire that nothing but market
 peers: $(READY)  ## What others wrote beside ours, in throwaway environments (PyPI, four minutes)
 	@$(BIN)/python -m pytest -m campaign tests/peers $(ARGS)
 
-kills: $(READY)  ## Kill runs 600 times and compare them with one that nobody killed (30 minutes)
+kills: $(READY)  ## Kill runs 600 times and compare them with one that nobody killed (35 minutes)
 	@$(BIN)/python -m pytest -m campaign tests/faults/test_kills.py $(ARGS)
 
 bench: $(READY)  ## Measure, as ratios in one run, into reports/benchmarks.json
