@@ -49,7 +49,7 @@ def calibrate(
     ]
     words += ["", f"{found.toml()}  # from {run_id}"]
     if page:
-        path = make_slippage_page(found.walks, run_id, home=home, reports=reports)
+        path = make_slippage_page(found.walks, run_id, found.source, home=home, reports=reports)
         result["page"] = str(path)
         words.append(f"\n{path}")
     emit(result, as_json, "\n".join(words))

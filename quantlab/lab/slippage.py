@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from quantlab.calibration import SIZES, Fit, fit, score, walked_costs
+from quantlab.ledger import Ledger
 from quantlab.model import NotFound
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def calibrate(
     if not path.exists():
         raise NotFound(f'run "{run_id}" kept no input log at {path}: record one with `quantlab run`')
     walks = walked_costs(path, sizes=sizes, every_ms=round(every_s * 1000), on_progress=on_progress)
-    found = Calibration(walks, f"run {run_id}")
+    with Ledger.open(home, create=False) as ledger:
+        source = ledger.run(run_id).source
+    found = Calibration(walks, f"{source.label()} · run {run_id}")
     _ = found.fit  # where no order could be walked this raises, with a word on why
     return found

@@ -48,13 +48,13 @@ def make_report(run_ids: Sequence[str], *, home: Path, reports: Path) -> Path:
     return folder / "report.html"
 
 
-def make_slippage_page(walks: pl.DataFrame, run_id: str, *, home: Path, reports: Path) -> Path:
+def make_slippage_page(walks: pl.DataFrame, run_id: str, source: str, *, home: Path, reports: Path) -> Path:
     """Make `slippage.html` beside the report of a run, of the orders that were walked through its books, which
-    `walks.parquet` holds. Raises QuantlabError when a cell fails."""
+    `walks.parquet` holds. `source` says where the books came from. Raises QuantlabError when a cell fails."""
     folder = reports.resolve() / run_id
     folder.mkdir(parents=True, exist_ok=True)
     walks.write_parquet(folder / "walks.parquet")
-    notebook = _with_parameter((_TEMPLATES / "slippage.ipynb").read_text(encoding="utf-8"), "run_id", run_id)
+    notebook = _with_parameter((_TEMPLATES / "slippage.ipynb").read_text(encoding="utf-8"), "source", source)
     notebook.metadata["title"] = f"Slippage in {run_id}"
     _execute(notebook, folder, home.resolve())
     _write(folder / "slippage.html", _to_html(notebook))

@@ -119,7 +119,7 @@ def figure(walks: pl.DataFrame, fixed_bps: float, impact_bps: Mapping[str, float
         figure,
         alt="Cost of market orders by size beside slippage models",
         source=source,
-        caption="Mean cost of an order beyond the best price and its middle 90 %; uniform 2 to 10 bps lies above",
+        caption="Mean cost of an order beyond the best price, its middle 90 %, and the two models that were fitted",
     )
 
 

@@ -54,6 +54,7 @@ def test_lines_for_a_fleet_file_and_a_page(root: Path) -> None:
     paper = parse_fleet(toml + BOTS, path=root / "fleet.toml").paper
     assert 0 < paper.impact_bps["BTCUSDT"] < 1
     text = Path(page.strip()).read_text()
+    assert "GENERATED market seed 1; no real prices" in text, "where the books came from"
     assert "Content-Security-Policy" in text and "square root of the size" in text and "BTCUSDT" in text
 
 
