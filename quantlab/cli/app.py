@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from quantlab.cli import backtest as backtest_command
 from quantlab.cli import calibrate as calibrate_command
 from quantlab.cli import data as data_commands
 from quantlab.cli import latency as latency_command
@@ -18,6 +18,7 @@ from quantlab.cli import selftest as selftest_command
 from quantlab.cli import vault as vault_commands
 from quantlab.cli.output import Json, emit
 from quantlab.model.errors import ConfigurationError
+from quantlab.model.timeframe import moment_ms
 
 app = typer.Typer(
     name="quantlab",
@@ -36,6 +37,7 @@ app.command()(preflight_command.preflight)
 app.command()(selftest_command.selftest)
 app.command()(latency_command.latency)
 app.command()(calibrate_command.calibrate)
+app.command()(backtest_command.backtest)
 
 Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
@@ -71,7 +73,7 @@ def demo(
         data=data,
         exchange_info=exchange_info,
         derive_filters=derive_filters,
-        from_ms=_time_ms(from_) if from_ else None,
+        from_ms=moment_ms(from_, "--from") if from_ else None,
         hours=hours,
         seed=seed,
         speed=_speed(speed),
@@ -223,7 +225,7 @@ def venue(
         speed=_speed(speed),
         exchange_info=exchange_info,
         derive_filters=derive_filters,
-        from_ms=_time_ms(from_) if from_ else None,
+        from_ms=moment_ms(from_, "--from") if from_ else None,
         hours=hours,
         seed=seed,
         faults=faults,
@@ -301,11 +303,3 @@ def _speed(text: str) -> float | None:
     if not 0 < value <= 100_000:
         raise ConfigurationError(f'--speed "{text}" is neither a number above 0 nor "max"')
     return value
-
-
-def _time_ms(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f'--from "{text}" is not a date such as 2021-04-18 or 2021-04-18T06:00') from None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -48,17 +49,21 @@ def pull(
     from quantlab.cli.progress import counting
     from quantlab.cli.runs import settings
     from quantlab.lab.reader import MarketReader
-    from quantlab.model import timeframe_ms
+    from quantlab.model.timeframe import moment_ms, timeframe_ms
 
     chosen = settings()
     history = _history(folder, chosen.market)
-    start_ms, length_ms = _day(from_), timeframe_ms(timeframe)
+    start_ms, length_ms = moment_ms(from_, "--from"), timeframe_ms(timeframe)
     result: dict[str, Any] = {"folder": str(history.folder), "new": {}}
     reader = MarketReader(chosen)
     try:
-        end_ms = min(_now_ms() if to is None else _day(to), reader.ask(lambda door: door.rest.server_time_ms()))
+        end_ms = min(
+            _now_ms() if to is None else moment_ms(to, "--to"), reader.ask(lambda door: door.rest.server_time_ms())
+        )
         if end_ms <= start_ms:
             raise ConfigurationError(f"--from {from_} is not before the end, {_utc(end_ms)}")
+        day = _utc(reader.ask(lambda door: door.rest.server_time_ms()))[:10]
+        history.keep_filters(reader.ask(lambda door: door.rest.exchange_info(symbols)), symbols, day)
         for symbol in symbols:
             with counting(symbol, quiet=as_json) as show:
                 new, rows = 0, list[Row]()
@@ -89,6 +94,9 @@ def import_(
     symbol: Annotated[str | None, typer.Option(help="Where the file's name does not tell it.")] = None,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Take zips without a checksum beside them.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Where candles differ, take the new ones.")] = False,
+    exchange_info: Annotated[
+        Path | None, typer.Option(help="The exchangeInfo of that time, .json or .json.gz: the symbols' tick and step.")
+    ] = None,
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
@@ -114,6 +122,8 @@ def import_(
                 refused.append(str(error))
             if show is not None:
                 show(number, len(paths))
+    if exchange_info is not None:
+        _keep_filters(history, exchange_info)
     words = f"{sum(new.values()):,} new candles from {len(new)} files in {history.folder}"
     if new or as_json:
         emit({"folder": str(history.folder), "new": new, "refused": refused}, as_json, words)
@@ -208,6 +218,20 @@ def _keep(history: History, symbol: str, timeframe: str, rows: list[Row], source
     return history.add(symbol, timeframe, frame, source=source, now_ms=_now_ms())
 
 
+def _keep_filters(history: History, path: Path) -> None:
+    """Of every symbol in the history that the file has."""
+    import gzip
+
+    try:
+        raw = path.read_bytes()
+        payload = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        read = json.loads(payload).get("serverTime", 0)
+    except (OSError, EOFError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{path}: not an exchangeInfo answer ({error})") from error
+    symbols = history.catalogue()["symbol"].unique().to_list()
+    history.keep_filters(payload, symbols, _utc(read)[:10] if read else "an unknown day")
+
+
 def _inside(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in suffixes)
 
@@ -218,14 +242,6 @@ def _line(row: dict[str, Any]) -> str:
         f"{row['candles']:>10,} candles, {row['missing']:,} missing, {row['outages']} outages, "
         f"{row['bytes'] / 2**20:.1f} MiB  {row['sources']}"
     )
-
-
-def _day(text: str) -> int:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f'"{text}" is not a day such as 2024-01-01') from None
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _utc(time_ms: int) -> str:

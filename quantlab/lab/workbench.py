@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,15 +17,18 @@ from quantlab.model import NotFound
 from quantlab.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from quantlab.backtest import Conventions
     from quantlab.lab.inspect import Depth
     from quantlab.lab.key_setup import KeySetup
     from quantlab.lab.keys import KeyDetail
     from quantlab.lab.reader import MarketReader
+    from quantlab.lab.research import Backtest
     from quantlab.lab.slippage import Calibration
     from quantlab.market.history import History
     from quantlab.preflight import Result as PreflightResult
     from quantlab.report.picture import Picture
     from quantlab.report.table import Table
+    from quantlab.strategies import Strategy
 
 Market = Literal["mainnet", "testnet", "replay"]
 
@@ -163,6 +167,50 @@ class Workbench:
         from quantlab.market.history import History
 
         return History(Path(folder) if folder is not None else self.settings.home / "history")
+
+    def backtest(
+        self,
+        strategy: str | Strategy | type[Strategy],
+        symbol: str | Sequence[str],
+        timeframe: str = "1m",
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        from_: str | datetime | None = None,
+        to: str | datetime | None = None,
+        conventions: Conventions | None = None,
+        folder: Path | str | None = None,
+        **rules: Any,
+    ) -> Backtest:
+        """A strategy over the history of one symbol, or of several with equal weights on one account.
+
+        `strategy` is a name ("ema_cross"), a file ("mine.py:Name"), a class or an instance; `parameters` are its own.
+        `rules` are those of a fleet file, such as `stop_loss_pct=2` (see `quantlab.backtest.Plan`), `conventions` what
+        fills assume. Shown as its headline, curve and figures; `.metrics`, `.trades`, `.fills`, `.equity`, `.monthly`,
+        `.plot()`, `.plot_months()`, `.plot_trades()`. Raises ConfigurationError, NotFound.
+        """
+        from quantlab.lab.research import run_backtest
+
+        return run_backtest(
+            self.history(folder), strategy, [symbol] if isinstance(symbol, str) else symbol, timeframe,
+            parameters=parameters, from_=from_, to=to, conventions=conventions, base=self.settings.root, **rules,
+        )  # fmt: skip
+
+    def backtest_fleet(
+        self,
+        fleet: Path | str = "notebooks/fleet.toml",
+        *,
+        timeframe: str | None = None,
+        from_: str | datetime | None = None,
+        to: str | datetime | None = None,
+        folder: Path | str | None = None,
+    ) -> Table:
+        """Every candle bot of a fleet file over the history, each by itself: one row a bot, best first. `timeframe`
+        takes the place of the bots' own. Raises ConfigurationError, NotFound."""
+        from quantlab.fleet.spec import load_fleet
+        from quantlab.lab.research import fleet_table, run_fleet
+
+        spec = load_fleet(self.settings.root / fleet)
+        return fleet_table(run_fleet(self.history(folder), spec, timeframe=timeframe, from_=from_, to=to))
 
     def calibrate(self, run_id: str | None = None, *, every_s: float = 10.0) -> Calibration:
         """What market orders of many sizes would have cost on the books that a run (default: the newest) recorded,

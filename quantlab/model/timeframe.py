@@ -6,6 +6,8 @@ is not offered.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from quantlab.model.errors import ConfigurationError
 
 MINUTE_MS = 60_000
@@ -38,3 +40,14 @@ def timeframe_ms(timeframe: str) -> int:
     except KeyError:
         valid = " ".join(TIMEFRAMES)
         raise ConfigurationError(f'timeframe "{timeframe}" is not one Binance has ({valid})') from None
+
+
+def moment_ms(text: str, option: str = "") -> int:
+    """A day such as "2024-01-01", or a time such as "2024-01-01T06:00", in ms since 1970; without a zone it is UTC.
+    Raises ConfigurationError, naming `option` where it came by one."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        said = f'{option} "{text}"' if option else f'"{text}"'
+        raise ConfigurationError(f"{said} is not a date such as 2021-04-18 or 2021-04-18T06:00") from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

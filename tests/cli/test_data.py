@@ -107,7 +107,7 @@ def test_damage_ends_the_check_with_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("pull", "BTCUSDT", "--from", "yesterday"), 2, '"yesterday" is not a day'),
+        (("pull", "BTCUSDT", "--from", "yesterday"), 2, '"yesterday" is not a date'),
         (("pull", "BTCUSDT", "--from", "2099-01-01"), 2, "is not before the end"),
         (("pull", "BTCUSDT", "--from", "2025-05-30", "--timeframe", "7m"), 2, 'timeframe "7m"'),
         (("import", "nothing.zip"), 2, "no file nothing.zip"),

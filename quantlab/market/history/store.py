@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import polars as pl
 from quantlab.market.history.frame import SCHEMA, checked, utc
 from quantlab.market.history.gaps import MISSING, gaps
 from quantlab.market.history.resample import disagreements, resample
+from quantlab.market.history.rules import Filters, filters_of, keep_filters
 from quantlab.model import ConfigurationError, NotFound, QuantlabError, timeframe_ms
 
 #: Key of the footer under which the sources of a file stand: a JSON list of {"name", "sha256"}, newest last.
@@ -112,13 +113,25 @@ class History:
             files = self._files(symbol, timeframe)
             frame = self.candles(symbol, timeframe)
             found = gaps(frame, timeframe)
-            names = {source["name"] for path in files for source in _sources(path)}
             missing = int(found.filter(kind=MISSING)["candles"].sum())
             rows.append(
                 (symbol, timeframe, frame["open_time"][0], frame["open_time"][-1], frame.height, missing,
-                 found.height, sum(path.stat().st_size for path in files), ", ".join(sorted(names)))
+                 found.height, sum(path.stat().st_size for path in files), ", ".join(self.sources(symbol, timeframe)))
             )  # fmt: skip
         return pl.DataFrame(rows, schema=_CATALOGUE, orient="row")
+
+    def sources(self, symbol: str, timeframe: str) -> list[str]:
+        """The names of what the candles came from."""
+        return sorted({source["name"] for path in self._files(symbol, timeframe) for source in _sources(path)})
+
+    def filters(self, symbol: str, candles: pl.DataFrame) -> Filters:
+        """See `rules.filters_of`; `candles` are the symbol's."""
+        return filters_of(self.folder, symbol, candles)
+
+    def keep_filters(self, payload: bytes, symbols: Collection[str], read: str) -> list[str]:
+        """See `rules.keep_filters`."""
+        with self._locked():
+            return keep_filters(self.folder, payload, symbols, read)
 
     def gaps(self, symbol: str, timeframe: str) -> pl.DataFrame:
         """See `gaps.gaps`."""

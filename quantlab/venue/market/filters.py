@@ -13,13 +13,12 @@ import msgspec
 import numpy as np
 
 from quantlab.model import ConfigurationError, NotFound, instruments_from_exchange_info
+from quantlab.model.grid import decimals_of, split_symbol
 from quantlab.venue.market.candles import CandleTable, utc
 from quantlab.venue.market.draws import Floats, Ints
 
 #: Binance sends prices and quantities with eight decimals: integers below count units of 1e-8.
 UNITS = 10**8
-#: Quote assets of Binance spot, to split a symbol where no exchangeInfo names its parts.
-_QUOTES = ("USDT", "FDUSD", "USDC", "TUSD", "BUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "DAI")
 _RATE_LIMITS = [
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
     {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
@@ -83,15 +82,7 @@ def derive_row(table: CandleTable, from_ms: int, to_ms: int) -> dict[str, Any]:
     rows = table.rows(from_ms, to_ms)
     prices = np.concatenate([table.open[rows], table.high[rows], table.low[rows], table.close[rows]])
     base, quote = split_symbol(table.symbol)
-    return symbol_row(base, quote, _decimals(prices), _decimals(table.volume[rows]))
-
-
-def split_symbol(symbol: str) -> tuple[str, str]:
-    """("BTC", "USDT") of "BTCUSDT", by the quote assets that Binance has; ConfigurationError for others."""
-    for quote in _QUOTES:
-        if symbol.endswith(quote) and symbol != quote:
-            return symbol.removesuffix(quote), quote
-    raise ConfigurationError(f"{symbol}: its quote asset is not one of {', '.join(_QUOTES)}; give an exchangeInfo file")
+    return symbol_row(base, quote, decimals_of(prices), decimals_of(table.volume[rows]))
 
 
 def symbol_row(base: str, quote: str, price_decimals: int, quantity_decimals: int) -> dict[str, Any]:
@@ -195,12 +186,3 @@ def on_grid(values: Floats, unit: float, table: CandleTable, times: Ints, what: 
             f"{unit:.10g}; give the exchangeInfo of that time, or derive the filters from the data"
         )
     return whole.astype(np.int64)
-
-
-def _decimals(values: Floats) -> int:
-    """Decimal places needed to write every value, at most eight."""
-    for places in range(8):
-        scaled = values * 10.0**places
-        if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-6 + scaled * 1e-15):
-            return places
-    return 8

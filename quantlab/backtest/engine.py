@@ -1,0 +1,134 @@
+"""One backtest: candles and plans in, a result out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from quantlab.backtest.kernel import simulate
+from quantlab.backtest.plan import Conventions, Plan
+from quantlab.backtest.records import Floats, Ints, Market
+from quantlab.backtest.result import Result
+from quantlab.model import ConfigurationError, Instrument, NotFound, timeframe_ms
+from quantlab.model.timeframe import DAY_MS, HOUR_MS
+from quantlab.strategies import Strategy
+
+_PRICES = {"opens": "open", "highs": "high", "lows": "low", "closes": "close", "volumes": "volume"}
+
+
+def backtest(
+    plans: Sequence[Plan],
+    candles: Mapping[str, pl.DataFrame],
+    instruments: Mapping[str, Instrument],
+    *,
+    timeframe: str,
+    conventions: Conventions | None = None,
+    from_ms: int | None = None,
+    source: str = "",
+) -> Result:
+    """Run `plans` over the candles of their symbols, on one account.
+
+    `candles` by symbol, columns `open_time` (ms), `open`, `high`, `low`, `close`, `volume`, in order of time. Nothing
+    is traded before `from_ms`, nor on a symbol before its strategy's lookback is filled. Two plans on one symbol are
+    refused: one position cannot follow two. Raises ConfigurationError, NotFound.
+    """
+    conventions = conventions or Conventions()
+    symbols = [plan.symbol for plan in plans]
+    if not plans or len(set(symbols)) < len(symbols):
+        raise ConfigurationError("a backtest has one plan for each of its symbols")
+    if sum(plan.weight for plan in plans) > 1 + 1e-9:
+        raise ConfigurationError("the weights of the plans must not add up to more than 1")
+    for symbol in symbols:
+        if symbol not in candles or candles[symbol].is_empty():
+            raise NotFound(f"no {timeframe} candles of {symbol}")
+        if symbol not in instruments:
+            raise NotFound(f"no filters of {symbol}: its row of an exchangeInfo is missing")
+    wanted = [
+        exposures([plan.strategy], candles[plan.symbol], float(instruments[plan.symbol].tick_size))[0] for plan in plans
+    ]
+    market = gathered(
+        [candles[symbol] for symbol in symbols], wanted, [plan.strategy.lookback for plan in plans], timeframe
+    )
+    begin = beginning(market, from_ms, plans[0].strategy.lookback if len(plans) == 1 else 1)
+    outcome = simulate(
+        market,
+        [conventions.leg(plan, instruments[plan.symbol]) for plan in plans],
+        conventions.terms(),
+        begin,
+        sample_length(market, begin),
+        keep=True,
+    )
+    if outcome.error_bar >= 0:
+        raise ConfigurationError(
+            f"{', '.join(sorted({type(plan.strategy).__name__ for plan in plans}))}: a strategy must want 0 to 1 "
+            f"(spot, long only), and one wants something else at the close of candle {market.times[outcome.error_bar]}"
+        )
+    return Result(tuple(plans), conventions, timeframe, market, outcome, begin, sample_length(market, begin), source)
+
+
+def exposures(strategies: Sequence[Strategy], frame: pl.DataFrame, tick: float) -> list[Floats]:
+    """The target exposure of each strategy at each close; what strategies have in common is computed once. The first
+    `lookback` - 1 values of each mean nothing."""
+    asked = [strategy.exposure().cast(pl.Float64).alias(str(n)) for n, strategy in enumerate(strategies)]
+    answers = frame.lazy().with_columns(tick=pl.lit(tick)).select(asked).collect()
+    columns = (answers[str(n)] for n in range(len(strategies)))
+    return [(each.fill_null(float("nan")) if each.null_count() else each).to_numpy() for each in columns]
+
+
+def gathered(
+    frames: Sequence[pl.DataFrame], wanted: Sequence[Floats], lookbacks: Sequence[int], timeframe: str
+) -> Market:
+    """The candles of several symbols on one axis of time. Of several, none has an answer before its lookback is filled;
+    a single one is to begin there (`beginning`), which spares a copy of it."""
+    length_ms = timeframe_ms(timeframe)
+    times: list[Ints] = [frame["open_time"].to_numpy() for frame in frames]
+    for of_symbol in times:
+        steps = np.diff(of_symbol)
+        if steps.size and steps.min() < length_ms:
+            raise ConfigurationError(f"candles are not in order of time, each once and {timeframe} long")
+    if len(frames) == 1:
+        of_one = {name: _one(frames[0][column].to_numpy()) for name, column in _PRICES.items()}
+        return Market(times[0], length_ms, wanted=_one(wanted[0]), **of_one)
+    axis = np.unique(np.concatenate(times))
+    places = [np.searchsorted(axis, of_symbol) for of_symbol in times]
+    pairs = list(zip(frames, places, strict=True))
+    rows = {
+        name: np.stack([_spread_out(frame[column].to_numpy(), at, len(axis)) for frame, at in pairs])
+        for name, column in _PRICES.items()
+    }
+    answers = [_spread_out(each, place, len(axis)) for each, place in zip(wanted, places, strict=True)]
+    for answer, place, lookback in zip(answers, places, lookbacks, strict=True):
+        answer[: place[min(lookback, len(place)) - 1]] = np.nan
+    return Market(axis, length_ms, wanted=np.stack(answers), **rows)
+
+
+def beginning(market: Market, from_ms: int | None, lookback: int) -> int:
+    """The first bar on which something may be decided. Raises NotFound where the lookback takes all there is."""
+    bars = len(market.times)
+    answered = np.any(~np.isnan(market.wanted[:, lookback - 1 :]), axis=0)
+    begin = lookback - 1 + int(np.argmax(answered)) if answered.any() else bars
+    if from_ms is not None:
+        begin = max(begin, int(np.searchsorted(market.times, from_ms)))
+    if begin >= bars - 1:
+        raise NotFound(f"not enough candles: {bars} are there, and the strategy needs {lookback} before it trades")
+    return begin
+
+
+def sample_length(market: Market, begin: int) -> int:
+    """Of the periods whose returns the metrics are made of, in ms: days over a month and more, hours over two days."""
+    span_ms = market.times[-1] - market.times[begin]
+    length = DAY_MS if span_ms >= 30 * DAY_MS else HOUR_MS if span_ms >= 2 * DAY_MS else market.length_ms
+    return max(length, market.length_ms)
+
+
+def _one(row: Floats) -> Floats:
+    """(1, bars), without a copy."""
+    return np.ascontiguousarray(row, dtype=np.float64).reshape(1, -1)
+
+
+def _spread_out(values: Floats, places: Ints, length: int) -> Floats:
+    out = np.full(length, np.nan)
+    out[places] = values
+    return out

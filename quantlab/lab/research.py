@@ -1,0 +1,230 @@
+"""Backtests from a notebook or the command line: a strategy by name, candles from the history, a page to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from quantlab.backtest import Conventions, Metrics, Plan, Result, backtest
+from quantlab.market.history import History
+from quantlab.model import ConfigurationError, QuantlabError
+from quantlab.model.timeframe import moment_ms
+from quantlab.strategies import Strategy, make_strategy
+
+if TYPE_CHECKING:
+    from quantlab.fleet.spec import BotSpec, FleetSpec
+    from quantlab.report.picture import Picture
+    from quantlab.report.table import Table
+
+#: Sources named in a label; the catalogue has them all.
+_FEW = 3
+When = str | datetime | None
+
+
+class Backtest:
+    """A backtest as a notebook sees it. Shown as its headline, equity and figures; `result` is what it is made of."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.result.metrics
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """See `quantlab.backtest.Result.trades`."""
+        return self.result.trades
+
+    @property
+    def fills(self) -> pl.DataFrame:
+        """See `quantlab.backtest.Result.fills`."""
+        return self.result.fills
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """See `quantlab.backtest.Result.equity`."""
+        return self.result.equity
+
+    @property
+    def monthly(self) -> pl.DataFrame:
+        """See `quantlab.backtest.Result.monthly`."""
+        return self.result.monthly
+
+    def table(self) -> Table:
+        """The figures, to be looked at."""
+        from quantlab.report import backtest as page
+
+        return page.metrics_table(self.result)
+
+    def trade_table(self, rows: int = 20) -> Table:
+        """The last round trips, to be looked at."""
+        from quantlab.report import backtest as page
+
+        return page.trade_table(self.result, rows)
+
+    def plot(self) -> Picture:
+        """Equity beside buy-and-hold, and the drawdown."""
+        from quantlab.report import backtest as page
+
+        return page.equity_figure(self.result)
+
+    def plot_months(self) -> Picture:
+        """A heat map of the months' returns."""
+        from quantlab.report import backtest as page
+
+        return page.monthly_figure(self.result)
+
+    def plot_trades(self) -> Picture:
+        """Round trips by result, and what each went through."""
+        from quantlab.report import backtest as page
+
+        return page.trade_figure(self.result)
+
+    def _repr_html_(self) -> str:
+        from quantlab.report import backtest as page
+
+        shown = (page.headline(self.result), page.equity_figure(self.result), page.metrics_table(self.result))
+        return "".join(block._repr_html_() for block in shown)
+
+    def __repr__(self) -> str:
+        return repr(self.result)
+
+
+def run_backtest(
+    history: History,
+    strategy: str | Strategy | type[Strategy],
+    symbols: Sequence[str],
+    timeframe: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    from_: When = None,
+    to: When = None,
+    conventions: Conventions | None = None,
+    base: Path = Path(),
+    **rules: Any,
+) -> Backtest:
+    """One strategy on one or several symbols, with equal weights; `rules` are fields of `Plan`, such as
+    `stop_loss_pct`. Raises ConfigurationError, NotFound."""
+    symbols = [symbols] if isinstance(symbols, str) else list(symbols)
+    made = named(strategy, parameters or {}, base)
+    unknown = sorted(rules.keys() - (Plan.__dataclass_fields__.keys() - {"strategy", "symbol"}))
+    if unknown:
+        valid = ", ".join(name for name in Plan.__dataclass_fields__ if name not in ("strategy", "symbol"))
+        raise ConfigurationError(f"{', '.join(unknown)}: not a rule of a backtest; there are {valid}")
+    rules.setdefault("weight", 1 / len(symbols) if symbols else 1.0)
+    plans = [Plan(strategy=made, symbol=symbol, **rules) for symbol in symbols]
+    return Backtest(run_plans(history, plans, timeframe, from_=from_, to=to, conventions=conventions))
+
+
+def run_plans(
+    history: History,
+    plans: Sequence[Plan],
+    timeframe: str,
+    *,
+    from_: When = None,
+    to: When = None,
+    conventions: Conventions | None = None,
+) -> Result:
+    """`plans` on one account, over what the history has of their symbols. Strategies start on the candles before
+    `from_`."""
+    from_ms, to_ms = _ms(from_, "from"), _ms(to, "to")
+    candles = {plan.symbol: history.candles(plan.symbol, timeframe, to_ms=to_ms) for plan in plans}
+    filters = {symbol: history.filters(symbol, frame) for symbol, frame in candles.items()}
+    names = sorted({name for symbol in candles for name in history.sources(symbol, timeframe)})
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    origins = " and ".join(sorted({each.origin for each in filters.values()}))
+    return backtest(
+        plans,
+        candles,
+        {symbol: each.instrument for symbol, each in filters.items()},
+        timeframe=timeframe,
+        conventions=conventions,
+        from_ms=from_ms,
+        source=f"HISTORY {', '.join(names[:_FEW])}{more}; filters: {origins}",
+    )
+
+
+def run_fleet(
+    history: History,
+    fleet: FleetSpec,
+    *,
+    from_: When = None,
+    to: When = None,
+    timeframe: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> pl.DataFrame:
+    """Each candle bot of a fleet by itself, on its own capital: one row a bot with its figures, and `note` where it
+    could not be tested. `timeframe` takes the place of the bots' own."""
+    rows: list[dict[str, Any]] = []
+    for number, bot in enumerate(fleet.bots, 1):
+        row: dict[str, Any] = {
+            "name": bot.name, "strategy": bot.strategy, "symbol": bot.symbol, "timeframe": timeframe or bot.timeframe
+        }  # fmt: skip
+        try:
+            result = run_plans(
+                history, [plan_of(bot)], timeframe or bot.timeframe, from_=from_, to=to,
+                conventions=conventions_of(bot, fleet),
+            )  # fmt: skip
+            row |= {"note": "", **result.metrics.as_dict(), "source": result.source}
+        except QuantlabError as error:
+            row["note"] = str(error)
+        rows.append(row)
+        if on_progress is not None:
+            on_progress(number, len(fleet.bots))
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def fleet_table(frame: pl.DataFrame) -> Table:
+    """What `run_fleet` gave, best first, to be looked at."""
+    from quantlab.report import backtest as page
+
+    return page.fleet_table(frame)
+
+
+def plan_of(bot: BotSpec) -> Plan:
+    """A row of a fleet file as a plan. Raises ConfigurationError for a bot that rests orders on the book."""
+    return Plan(
+        strategy=bot.make_strategy(),
+        symbol=bot.symbol,
+        stop_loss_pct=bot.stop_loss_pct,
+        stop_limit_pct=bot.stop_limit_pct,
+        trailing_stop_pct=bot.trailing_stop_pct,
+        take_profit_pct=bot.take_profit_pct,
+        rebalance_pct=bot.rebalance_pct,
+        max_slippage_pct=bot.max_slippage_pct,
+        max_position_usdt=bot.risk.max_position_usdt,
+        max_order_notional_usdt=bot.risk.max_order_notional_usdt,
+    )
+
+
+def conventions_of(bot: BotSpec, fleet: FleetSpec) -> Conventions:
+    """What the bot's fills assume, as far as candles can tell."""
+    return Conventions(
+        capital_usdt=bot.capital_usdt,
+        paper=fleet.paper,
+        max_daily_loss_pct=bot.risk.max_daily_loss_pct,
+        max_drawdown_pct=bot.risk.max_drawdown_pct,
+    )
+
+
+def named(strategy: str | Strategy | type[Strategy], parameters: Mapping[str, Any], base: Path) -> Strategy:
+    """An instance of a strategy given by name, by class, or as an instance. Raises ConfigurationError naming the valid
+    strategies or parameters."""
+    if isinstance(strategy, str):
+        return make_strategy(strategy, parameters, base=base)
+    try:
+        return replace(strategy, **parameters) if isinstance(strategy, Strategy) else strategy(**parameters)  # type: ignore[type-var]
+    except TypeError as error:
+        raise ConfigurationError(f"{getattr(strategy, '__name__', type(strategy).__name__)}: {error}") from error
+
+
+def _ms(when: When, name: str) -> int | None:
+    if when is None:
+        return None
+    return moment_ms(when if isinstance(when, str) else when.isoformat(), name)
