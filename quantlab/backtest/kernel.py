@@ -42,6 +42,8 @@ from quantlab.backtest.records import (
 _DAY_MS = 86_400_000
 _HUGE = 1e300
 _TINY = 1e-9
+#: Far above what rounding leaves of a quotient, relative, and far below a part of a tick or step.
+_NOISE = 1e-12
 _SIGNAL, _REBALANCE, _STOP, _TRAILING, _TARGET, _LIMIT = range(6)
 _MOST_ROWS = 4_000_000
 _jit = njit(cache=True, nogil=True, error_model="numpy")
@@ -96,18 +98,15 @@ def _slippage(leg: Any, terms: Any, notional: float, order: float) -> float:
 
 
 @_jit
-def _on_tick(price: float, tick: float, upwards: bool) -> float:
-    """`price` on the grid; what rounding leaves of a quotient is not another tick."""
-    ticks = price / tick
-    whole = np.rint(ticks)
-    if abs(ticks - whole) > 1e-9 * max(1.0, whole):
-        whole = math.ceil(ticks) if upwards else math.floor(ticks)
-    return float(whole * tick)
-
-
-@_jit
 def _rounded(leg: Any, terms: Any, price: float, upwards: bool) -> float:
-    return float(max(_on_tick(price, leg.tick, upwards), leg.tick)) if terms.filters else price
+    """`price` on its grid, the very float that a candle has there; what rounding leaves is not another tick."""
+    if not terms.filters:
+        return price
+    ticks = price * leg.ticks
+    whole = np.rint(ticks)
+    if abs(ticks - whole) > _NOISE * max(1.0, whole):
+        whole = math.ceil(ticks) if upwards else math.floor(ticks)
+    return float(max(whole, 1.0) / leg.ticks)
 
 
 @_jit
@@ -127,7 +126,8 @@ def _in_lots(leg: Any, terms: Any, quantity: float) -> float:
         return quantity
     if leg.max_quantity > 0.0:
         quantity = min(quantity, leg.max_quantity)
-    return float(math.floor(quantity / leg.step + 1e-9) * leg.step)
+    lots = quantity * leg.lots
+    return float(math.floor(lots + _NOISE * max(1.0, lots)) / leg.lots)
 
 
 @_jit
@@ -153,7 +153,7 @@ def _protect(s: Any, leg: Any, terms: Any, open_: float) -> None:
     if leg.stop > 0.0:
         s.stop = _rounded(leg, terms, average * (1.0 - leg.stop), True)
         if terms.filters and s.stop >= average:
-            s.stop -= leg.tick
+            s.stop = (np.rint(s.stop * leg.ticks) - 1.0) / leg.ticks
         if leg.stop_limit > 0.0:
             s.limit = _rounded(leg, terms, s.stop * (1.0 - leg.stop_limit), False)
     if leg.trailing > 0.0:
@@ -365,13 +365,15 @@ def _simulate(
         # -- 1. and 2.: what this candle fills ------------------------------------------------------------------------
         if sells or buys or (protects and holds):
             # Orders do not survive an outage, and nothing is filled in a candle in which nobody traded.
+            later = False
             joined = not terms.filters or t == begin or times[t] - times[t - 1] == market.length_ms
             for phase in range(3):  # sales at the open, buys at the open, stops and targets within
                 if not (sells, buys, protects)[phase]:
                     continue
                 for i in range(symbols):
                     open_, s, leg = opens[i, t], state[i], legs[i]
-                    if open_ != open_:
+                    if open_ != open_ and (phase == 2 or not terms.filters):
+                        later = later or s.side != 0.0
                         continue
                     traded = not terms.filters or volumes[i, t] > 0.0
                     middle, price, amount = open_, 0.0, 0.0
@@ -380,7 +382,7 @@ def _simulate(
                         if side != (-1.0 if phase == 0 else 1.0):
                             continue
                         totals.orders += 1.0
-                        if joined and traded:
+                        if joined and traded and open_ == open_:
                             price = _price_at_open(s, leg, terms, totals.cash, open_, totals.orders)
                         if price > 0.0 and side < 0.0:
                             amount = _sell(s, totals, leg, terms, price, s.amount)
@@ -427,7 +429,7 @@ def _simulate(
                         s.entry_bar = -1.0
                     elif protects and phase < 2:
                         _protect(s, leg, terms, open_)
-            sells = buys = False
+            sells = buys = later
 
         # -- 3.: marks, loss limits, targets --------------------------------------------------------------------------
         held, holds, asks = 0.0, False, rebalances

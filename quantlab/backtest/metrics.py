@@ -29,8 +29,15 @@ def annual_return(returns: Floats, per_year: float) -> float:
     """Compound annual growth rate, as a fraction."""
     if not len(returns):
         return math.nan
-    growth = float(np.prod(1.0 + returns))
-    return float(growth ** (per_year / len(returns)) - 1.0) if growth > 0 else -1.0
+    return compounded(float(np.prod(1.0 + returns)), per_year / len(returns))
+
+
+def compounded(growth: float, times: float) -> float:
+    """What growing so many times by the factor `growth` returns, as a fraction; NaN where that is past all numbers."""
+    if growth <= 0:
+        return -1.0
+    exponent = math.log(growth) * times
+    return math.expm1(exponent) if exponent < 700 else math.nan
 
 
 def volatility(returns: Floats, per_year: float) -> float:

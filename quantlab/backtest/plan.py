@@ -151,8 +151,8 @@ class Conventions:
             raise ConfigurationError(f"impact_bps has no number for {plan.symbol}: `quantlab calibrate` finds them")
         largest = [float(most) for most in (instrument.max_quantity, instrument.market_max_quantity) if most]
         return records.Leg(
-            tick=float(instrument.tick_size),
-            step=float(max(instrument.step_size, instrument.market_step_size)),
+            ticks=float(1 / instrument.tick_size),
+            lots=float(1 / max(instrument.step_size, instrument.market_step_size)),
             min_quantity=float(max(instrument.min_quantity, instrument.market_min_quantity)),
             max_quantity=min(largest, default=0.0),
             min_notional=float(instrument.min_notional) if instrument.min_notional_applies_to_market else 0.0,

@@ -55,11 +55,12 @@ class Terms(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """What holds for one symbol: its filters; what it costs (`half_spread` a fraction, `impact` in basis points of
-    10,000 quote units); and what its bot is told: fractions, amounts in quote units, 0 where not asked for."""
+    """What holds for one symbol: its filters, as `ticks` to a quote unit and `lots` to a base unit; what it costs
+    (`half_spread` a fraction, `impact` in basis points of 10,000 quote units); and what its bot is told: fractions,
+    amounts in quote units, 0 where not asked for."""
 
-    tick: float
-    step: float
+    ticks: float
+    lots: float
     min_quantity: float
     max_quantity: float
     min_notional: float

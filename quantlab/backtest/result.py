@@ -205,7 +205,7 @@ def metrics_of(result: Result, returns: Floats) -> Metrics:
     span_ms = result.to_ms - result.from_ms
     per_year = YEAR_MS / result.sample_ms
     growth = totals.final / capital
-    cagr = growth ** (YEAR_MS / span_ms) - 1.0 if growth > 0 else -1.0
+    cagr = figures.compounded(growth, YEAR_MS / span_ms)
     trips = int(totals.trips)
     bar_days = result.market.length_ms / DAY_MS
     rows = result.outcome.trips
