@@ -89,15 +89,19 @@ def probabilistic_sharpe(returns: Floats, per_year: float, benchmark: float = 0.
     """The probability that the true Sharpe ratio is above `benchmark` (annual), given the length, skewness and kurtosis
     of what was seen. D. H. Bailey and M. López de Prado, "The Sharpe Ratio Efficient Frontier", Journal of Risk 15
     (2012)."""
-    ratio = sharpe(returns, 1.0)
-    if math.isnan(ratio):
-        return math.nan
-    skewness, kurtosis = moments(returns)
+    return probability_above(
+        benchmark / math.sqrt(per_year), ratio=sharpe(returns, 1.0), count=len(returns), moments=moments(returns)
+    )
+
+
+def probability_above(benchmark: float, *, ratio: float, count: int, moments: tuple[float, float]) -> float:
+    """The probability that a Sharpe ratio is truly above `benchmark`, where one of `ratio` was seen in `count` returns
+    with these `moments`; both ratios a period. NaN where any of it is."""
+    skewness, kurtosis = moments
     spread = 1.0 - skewness * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
-    if spread <= 0:
+    if not spread > 0:
         return math.nan
-    z = (ratio - benchmark / math.sqrt(per_year)) * math.sqrt(len(returns) - 1) / math.sqrt(spread)
-    return _NORMAL.cdf(z)
+    return _NORMAL.cdf((ratio - benchmark) * math.sqrt(count - 1) / math.sqrt(spread))
 
 
 def best_of_chance(variance: float, trials: int) -> float:

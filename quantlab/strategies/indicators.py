@@ -19,7 +19,7 @@ from __future__ import annotations
 import polars as pl
 
 #: Averages of far fewer ticks than this are what a flat market leaves of old moves: no move.
-_NO_MOVE_TICKS = 1e-6
+_NO_MOVE_TICKS = 1e-10
 
 
 def expression(x: str | pl.Expr) -> pl.Expr:
@@ -84,8 +84,9 @@ def rolling_sum(x: str | pl.Expr, period: int) -> pl.Expr:
 
 
 def sma(x: str | pl.Expr, period: int) -> pl.Expr:
-    """Simple moving average of a price, exact up to the last division."""
-    return rolling_sum(ticks(x), period) / period * pl.col("tick")
+    """Simple moving average of a price, exact up to the last division: sums of whole ticks have no other bits wherever
+    they begin, so they may slide."""
+    return ticks(x).rolling_sum(period) * (pl.col("tick") / period)
 
 
 def vwap(period: int) -> pl.Expr:
@@ -149,7 +150,7 @@ def macd(x: str | pl.Expr, fast: int, slow: int, signal: int) -> tuple[pl.Expr, 
 def rsi(x: str | pl.Expr, period: int) -> pl.Expr:
     """Wilder's relative strength index, 0 to 100; 50 where nothing moved, null at the first candle."""
     # Averages are linear: gain - loss is the average change (net), gain + loss the average of its size (total), and
-    # 100 * gain / (gain + loss) is 50 * (1 + net / total). Rounding takes off what old moves leave in a flat market.
+    # 100 * gain / (gain + loss) is 50 * (1 + net / total), which goes to 50 as a flat market forgets its old moves.
     change = ticks(x).diff()
     net, total = wilder(change, period), wilder(change.abs(), period)
-    return (net / (total + _NO_MOVE_TICKS) * 50.0 + 50.0).round(6)
+    return net / (total + _NO_MOVE_TICKS) * 50.0 + 50.0

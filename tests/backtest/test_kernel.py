@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from quantlab.backtest import Conventions, Plan
+from quantlab.backtest.kernel import _Paper
 from quantlab.paper import Assumptions, SlippageKind
 from quantlab.paper.slippage import UNIFORM_BPS
 from tests.backtest.stage import Told, candles, flat, instrument, run, run_all, walk
@@ -235,5 +236,6 @@ def test_marks_are_the_equity_at_the_end_of_each_sample() -> None:
 def test_more_fills_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, wants = candles(flat([100] * 100)), [1, 0] * 50
     full = run(frame, wants)
-    monkeypatch.setattr("quantlab.backtest.kernel._MOST_ROWS", 3)
+    monkeypatch.setattr("quantlab.backtest.kernel._ROWS", 3)
+    monkeypatch.setattr("quantlab.backtest.kernel._paper", _Paper())
     assert run(frame, wants).fills.equals(full.fills) and full.fills.height > 90

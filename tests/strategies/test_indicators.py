@@ -1,4 +1,4 @@
-"""Indicators equal their textbook definitions, written out here as plain loops (and, where it is installed, TA-Lib);
+"""Indicators equal their textbook definitions, written out here as plain loops;
 comparisons do not turn on float noise; holding is bounded."""
 
 from __future__ import annotations
@@ -97,25 +97,6 @@ def test_rsi_of_one_direction_and_of_no_move() -> None:
         (rsi,) = values(ind.rsi("close", 14), frame=from_closes(closes))
         assert rsi[-1] == pytest.approx(expected, abs=1e-5)
         assert (rsi[-1] == 50) == (expected == 50), "no move is the middle exactly"
-
-
-def test_against_talib() -> None:
-    """TA-Lib begins its recursive averages with a simple one: equal once both have forgotten how they began."""
-    talib = pytest.importorskip("talib", reason="TA-Lib is not installed: the loops above stand alone")
-    upper, middle, lower = talib.BBANDS(CLOSE, 20, 2, 2)
-    line, signal, _ = talib.MACD(CLOSE, 12, 26, 9)
-    pairs = [
-        (ind.ema("close", 26), talib.EMA(CLOSE, 26)),
-        (ind.sma("close", 20), talib.SMA(CLOSE, 20)),
-        (ind.atr(14), talib.ATR(HIGH, LOW, CLOSE, 14)),
-        (ind.rsi("close", 14), talib.RSI(CLOSE, 14)),
-        (ind.roc("close", 10), talib.ROCP(CLOSE, 10)),
-        *zip(ind.bollinger(20, 2.0), (lower, middle, upper), strict=True),
-        *zip(ind.macd("close", 12, 26, 9), (line, signal), strict=True),
-    ]
-    for expression, expected in pairs:
-        (ours,) = values(expression)
-        np.testing.assert_allclose(ours[SETTLED], expected[SETTLED], rtol=1e-6, atol=1e-8)
 
 
 def test_a_window_sum_has_the_same_bits_wherever_the_data_begins() -> None:
