@@ -1,7 +1,7 @@
 """The same strategies over years of candles: engine, figures, and what each result assumed."""
 
 from quantlab.backtest.engine import backtest
-from quantlab.backtest.plan import Conventions, Plan
+from quantlab.backtest.plan import FREE, Conventions, Plan
 from quantlab.backtest.result import Metrics, Result
 
-__all__ = ["Conventions", "Metrics", "Plan", "Result", "backtest"]
+__all__ = ["FREE", "Conventions", "Metrics", "Plan", "Result", "backtest"]

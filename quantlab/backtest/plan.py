@@ -170,5 +170,11 @@ class Conventions:
         )
 
 
+#: What the signals alone would make: no fee, no spread, no filter.
+FREE = Conventions(
+    spread_bps=0.0, paper=Assumptions(maker_fee_pct=Decimal(0), taker_fee_pct=Decimal(0)), filters=False
+)  # fmt: skip
+
+
 def _part(percent: float | None) -> float:
     return 0.0 if percent is None else percent / 100

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -88,6 +89,16 @@ class Result:
         """The close of the last candle."""
         return int(self.market.times[-1]) + self.market.length_ms
 
+    @property
+    def ended(self) -> dict[str, int]:
+        """Symbols whose candles end before the last one, such as delisted ones: symbol to the last open time, ms."""
+        last = {
+            symbol: len(closes) - 1 - int(np.argmin(np.isnan(closes[::-1])))
+            for symbol, closes in zip(self.symbols, self.market.closes, strict=True)
+        }
+        times = self.market.times
+        return {symbol: int(times[bar]) for symbol, bar in last.items() if bar < len(times) - 1}
+
     @cached_property
     def returns(self) -> Floats:
         """Of each period of `sample_ms`."""
@@ -158,7 +169,7 @@ class Result:
     @cached_property
     def monthly(self) -> pl.DataFrame:
         """month (first day), return_pct, equity at its end, trades (by exit), fees and slippage paid in it."""
-        rows = self.equity.group_by(month=pl.col("time").dt.offset_by("-1us").dt.truncate("1mo"), maintain_order=True)
+        rows = self.equity.group_by(month=pl.col("time").dt.offset_by("-1ms").dt.truncate("1mo"), maintain_order=True)
         ends = rows.agg(pl.col("equity").last())
         before = pl.col("equity").shift(1, fill_value=self.capital)
         ends = ends.with_columns(return_pct=(pl.col("equity") / before - 1) * 100)
@@ -183,9 +194,28 @@ class Result:
             shares += np.where(np.isnan(grown), 1.0, grown) / closes.shape[0]
         return self.capital * shares
 
+    def summary(self) -> dict[str, Any]:
+        """For machines: what was tested on what, the figures (None where there is none), what its fills assumed."""
+        first, last = _utc(np.array([self.from_ms, self.to_ms]))
+        figures_ = self.metrics.as_dict().items()
+        return {
+            "plans": [{"strategy": type(plan.strategy).__name__, "symbol": plan.symbol} for plan in self.plans],
+            "timeframe": self.timeframe,
+            "from": first.isoformat(),
+            "to": last.isoformat(),
+            "source": self.source,
+            "metrics": {name: None if value != value else value for name, value in figures_},
+            "conventions": self.words(),
+        }
+
     def words(self) -> list[str]:
         """What a reader must know to believe a figure, one line each."""
-        return self.conventions.words()
+        ended = [
+            f"the candles of {symbol} end at {datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M} UTC: what is held "
+            "then is marked at its last bid, and cannot be sold"
+            for symbol, at in self.ended.items()
+        ]
+        return [*self.conventions.words(), *ended]
 
     def _closes(self, bars: np.ndarray) -> pl.Series:
         return _utc(self.market.times[bars] + self.market.length_ms)

@@ -37,13 +37,13 @@ def backtest(
     from quantlab.backtest import Conventions
     from quantlab.cli.runs import settings
     from quantlab.lab.research import run_backtest
-    from quantlab.market.history import History
+    from quantlab.market.history import History, folder_of
 
     if not symbols:
         raise ConfigurationError("give a symbol too, such as BTCUSDT")
     chosen = settings()
     found = run_backtest(
-        History(folder or chosen.home / "history"), strategy or "", symbols, timeframe or "1m",
+        History(folder or chosen.home / folder_of(chosen.market)), strategy or "", symbols, timeframe or "1m",
         parameters=_values(parameter), from_=from_, to=to, base=Path(),
         conventions=Conventions(capital_usdt=Decimal(str(capital))), **_values(rule),
     )  # fmt: skip
@@ -55,7 +55,7 @@ def backtest(
             *(f"  · {line}" for line in result.words()),
         ]
     )
-    emit({"source": result.source, "metrics": result.metrics.as_dict(), "conventions": result.words()}, as_json, words)
+    emit(result.summary(), as_json, words)
     return None
 
 
@@ -66,14 +66,16 @@ def _fleet(
     from quantlab.cli.runs import settings
     from quantlab.fleet.spec import load_fleet
     from quantlab.lab.research import run_fleet
-    from quantlab.market.history import History
+    from quantlab.market.history import History, folder_of
 
-    history = History(folder or settings().home / "history")
+    chosen = settings()
+    history = History(folder or chosen.home / folder_of(chosen.market))
     with counting("bots", quiet=as_json) as show:
         rows = run_fleet(
             history, load_fleet(path), from_=from_, to=to, timeframe=timeframe, on_progress=show
         ).to_dicts()
-    emit(rows, as_json, "\n".join(map(_line, rows)))
+    plain = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+    emit(plain, as_json, "\n".join(map(_line, rows)))
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,13 +24,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_PAGE = 1_000
-#: Pages that are written together: some seconds of asking are lost at most when it is interrupted.
-_AT_ONCE = 20
-
-#: One candle, as the columns of a history.
-Row = tuple[float, ...]
-
 Folder = Annotated[Path | None, typer.Option(help="Another folder than the history of this workbench.")]
 Timeframe = Annotated[str, typer.Option(help="Such as 1m, 5m, 1h.")]
 
@@ -48,37 +40,26 @@ def pull(
     """Ask the exchange for candles, within the weight budget. Interrupted, it goes on where it stopped."""
     from quantlab.cli.progress import counting
     from quantlab.cli.runs import settings
+    from quantlab.lab.pull import pull as pull_candles
     from quantlab.lab.reader import MarketReader
-    from quantlab.model.timeframe import moment_ms, timeframe_ms
+    from quantlab.model.timeframe import moment_ms
 
     chosen = settings()
     history = _history(folder, chosen.market)
-    start_ms, length_ms = moment_ms(from_, "--from"), timeframe_ms(timeframe)
+    span = moment_ms(from_, "--from"), None if to is None else moment_ms(to, "--to")
     result: dict[str, Any] = {"folder": str(history.folder), "new": {}}
     reader = MarketReader(chosen)
     try:
-        end_ms = min(
-            _now_ms() if to is None else moment_ms(to, "--to"), reader.ask(lambda door: door.rest.server_time_ms())
-        )
-        if end_ms <= start_ms:
-            raise ConfigurationError(f"--from {from_} is not before the end, {_utc(end_ms)}")
-        day = _utc(reader.ask(lambda door: door.rest.server_time_ms()))[:10]
-        history.keep_filters(reader.ask(lambda door: door.rest.exchange_info(symbols)), symbols, day)
         for symbol in symbols:
             with counting(symbol, quiet=as_json) as show:
-                new, rows = 0, list[Row]()
-                first = partial(_page, reader, symbol, timeframe, start_ms, end_ms, 1)
-                at_ms = _known_to(history, symbol, timeframe, start_ms, first)
-                while at_ms < end_ms:
-                    page = _page(reader, symbol, timeframe, at_ms, end_ms)
-                    rows += page
-                    at_ms = int(page[-1][0]) + length_ms if page else end_ms
-                    if len(rows) >= _AT_ONCE * _PAGE or at_ms >= end_ms:
-                        new += _keep(history, symbol, timeframe, rows, reader.label)
-                        rows = []
+
+                def told(_: str, done: int, of: int, show: Callable[[int, int], None] | None = show) -> None:
                     if show is not None:
-                        show(at_ms - start_ms, end_ms - start_ms)
-                result["new"][symbol] = new
+                        show(done, of)
+
+                result["new"] |= pull_candles(
+                    history, reader, [symbol], timeframe, *span, now_ms=_now_ms(), on_progress=told
+                )
     finally:
         reader.close()
     words = "\n".join(f"{symbol} {timeframe}: {new:,} new candles" for symbol, new in result["new"].items())
@@ -179,43 +160,9 @@ def export(
 def _history(folder: Path | None, market: str = "mainnet") -> History:
     """The history of this workbench. What a testnet or a replay tells is kept apart from real prices."""
     from quantlab.cli.runs import settings
-    from quantlab.market.history import History
+    from quantlab.market.history import History, folder_of
 
-    if folder is not None:
-        return History(folder)
-    return History(settings().home / ("history" if market == "mainnet" else f"history-{market}"))
-
-
-def _known_to(history: History, symbol: str, timeframe: str, start_ms: int, first: Callable[[], list[Row]]) -> int:
-    """Where to go on: behind the newest candle that is kept, where the oldest is the first that there is (`first`)."""
-    from quantlab.model import timeframe_ms
-
-    try:
-        frame = history.candles(symbol, timeframe, start_ms)
-    except NotFound:
-        return start_ms
-    oldest = first()
-    if not oldest or frame["open_time"][0] > oldest[0][0]:
-        return start_ms
-    return int(frame["open_time"][-1]) + timeframe_ms(timeframe)
-
-
-def _page(reader: Any, symbol: str, timeframe: str, at_ms: int, end_ms: int, limit: int = _PAGE) -> list[Row]:
-    """Closed candles from `at_ms` on."""
-    import msgspec
-
-    raw = reader.ask(lambda door: door.rest.klines(symbol, timeframe, start_ms=at_ms, end_ms=end_ms - 1, limit=limit))
-    rows = [(int(row[0]), *map(float, row[1:6]), int(row[6])) for row in msgspec.json.decode(raw)]
-    return [row[:6] for row in rows if row[6] < end_ms]
-
-
-def _keep(history: History, symbol: str, timeframe: str, rows: list[Row], source: str) -> int:
-    import polars as pl
-
-    from quantlab.market.history import SCHEMA
-
-    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    return history.add(symbol, timeframe, frame, source=source, now_ms=_now_ms())
+    return History(folder or settings().home / folder_of(market))
 
 
 def _keep_filters(history: History, path: Path) -> None:

@@ -29,6 +29,10 @@ class ProgressLine:
         """How far a look through a record has come, market time."""
         self._draw(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime(time_ms / 1000))} UTC")
 
+    def count(self, what: str, done: int, of: int) -> None:
+        """How much of a countable work is done."""
+        self._draw(f"{what} {min(1.0, done / max(1, of)):.0%}")
+
     def end(self, state: str) -> None:
         self._draw(f"{state}: making the report" if state != "failed" else state)
 

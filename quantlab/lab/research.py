@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from quantlab.strategies import Strategy, make_strategy
 
 if TYPE_CHECKING:
     from quantlab.fleet.spec import BotSpec, FleetSpec
+    from quantlab.lab.reader import MarketReader
     from quantlab.report.picture import Picture
     from quantlab.report.table import Table
 
@@ -55,6 +57,10 @@ class Backtest:
     def monthly(self) -> pl.DataFrame:
         """See `quantlab.backtest.Result.monthly`."""
         return self.result.monthly
+
+    def summary(self) -> dict[str, Any]:
+        """See `quantlab.backtest.Result.summary`."""
+        return self.result.summary()
 
     def table(self) -> Table:
         """The figures, to be looked at."""
@@ -148,6 +154,25 @@ def run_plans(
         from_ms=from_ms,
         source=f"HISTORY {', '.join(names[:_FEW])}{more}; filters: {origins}",
     )
+
+
+def pull_into(
+    history: History, reader: MarketReader, symbols: Sequence[str], timeframe: str, from_: When, to: When
+) -> None:
+    """See `quantlab.lab.pull.pull`; shows how far it is."""
+    from quantlab.lab.progress import ProgressLine
+    from quantlab.lab.pull import pull
+
+    start_ms, line = _ms(from_, "from"), ProgressLine(shown=True)
+    if start_ms is None:
+        raise ConfigurationError("pull: say from when on, such as 2024-01-01")
+    try:
+        pull(
+            history, reader, symbols, timeframe, start_ms, _ms(to, "to"),
+            now_ms=int(time.time() * 1000), on_progress=line.count,
+        )  # fmt: skip
+    finally:
+        line.close()
 
 
 def run_fleet(

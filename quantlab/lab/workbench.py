@@ -162,11 +162,30 @@ class Workbench:
 
     def history(self, folder: Path | str | None = None) -> History:
         """The candles on disk: shown as what there is; `.candles("BTCUSDT", "1m")` and `.gaps("BTCUSDT", "1m")` are
-        frames, `.catalogue()` has spans, holes and sources. `quantlab data pull` and `import` fill it. What a replay or
-        the testnet told is kept apart, in the folder `history-replay` or `history-testnet` beside it."""
-        from quantlab.market.history import History
+        frames, `.catalogue()` has spans, holes and sources. `pull`, and `quantlab data pull` and `import`, fill it.
+        What a replay or the testnet tells is kept apart, in the folder `history-replay` or `history-testnet`."""
+        from quantlab.market.history import History, folder_of
 
-        return History(Path(folder) if folder is not None else self.settings.home / "history")
+        return History(Path(folder) if folder is not None else self.settings.home / folder_of(self.settings.market))
+
+    def pull(
+        self,
+        symbols: str | Sequence[str],
+        from_: str | datetime,
+        *,
+        to: str | datetime | None = None,
+        timeframe: str = "1m",
+        folder: Path | str | None = None,
+    ) -> History:
+        """Ask the exchange for closed candles from `from_` (UTC) on, into the history; only what is missing is asked.
+
+        Shows how far it is. Raises ConfigurationError, NotFound and the door's errors; what came until then is kept.
+        """
+        from quantlab.lab.research import pull_into
+
+        history = self.history(folder)
+        pull_into(history, self._market(), [symbols] if isinstance(symbols, str) else symbols, timeframe, from_, to)
+        return history
 
     def backtest(
         self,

@@ -8,13 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from quantlab.backtest import Conventions, Plan
+from quantlab.backtest import FREE, Conventions, Plan
 from quantlab.backtest.kernel import _Paper
 from quantlab.paper import Assumptions, SlippageKind
 from quantlab.paper.slippage import UNIFORM_BPS
 from tests.backtest.stage import Told, candles, flat, instrument, run, run_all, walk
-
-FREE = Conventions(spread_bps=0, paper=Assumptions(maker_fee_pct=Decimal(0), taker_fee_pct=Decimal(0)), filters=False)
 
 
 def prices(frame: pl.DataFrame) -> list[tuple[str, float]]:
@@ -239,3 +237,16 @@ def test_more_fills_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("quantlab.backtest.kernel._ROWS", 3)
     monkeypatch.setattr("quantlab.backtest.kernel._paper", _Paper())
     assert run(frame, wants).fills.equals(full.fills) and full.fills.height > 90
+
+
+def test_a_symbol_that_is_delisted_half_way_keeps_its_last_price() -> None:
+    """What is held of it is marked at the last bid, nothing of it is sold, and the result says so."""
+    gone, other = candles(flat([100, 100, 50])), candles(flat([100] * 6))
+    plans = [Plan(strategy=Told(), symbol=symbol, weight=0.5) for symbol in ("LUNAUSDT", "BTCUSDT")]
+    rules = [instrument(plan.symbol) for plan in plans]
+    found = run_all([gone, other], [[1, 1, 0], [0, 0, 0, 1, 1, 1]], plans, rules, Conventions(spread_bps=0))
+    assert [(row["symbol"], row["side"]) for row in found.fills.to_dicts()] == [("LUNAUSDT", "BUY"), ("BTCUSDT", "BUY")]
+    assert found.equity["equity"][-1] == pytest.approx(750, rel=1e-3)
+    assert found.ended == {"LUNAUSDT": 120_000}
+    assert "LUNAUSDT end at 1970-01-01 00:02 UTC" in found.words()[-1]
+    assert run(other, [0] * 6).ended == {}

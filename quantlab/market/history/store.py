@@ -30,6 +30,11 @@ _SYMBOL = re.compile(r"[A-Z0-9]{5,20}")
 _LONGEST_SOURCES = 20
 
 
+def folder_of(market: str) -> str:
+    """The name of the folder for the candles of a market: made-up prices are never beside real ones."""
+    return "history" if market == "mainnet" else f"history-{market}"
+
+
 class History:
     """The candles in one folder. Reading takes no lock: a file is replaced in one step."""
 
