@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from quantlab.model import NotFound
+
 if TYPE_CHECKING:
+    from quantlab.lab.drift import PaperAgainstBacktest
     from quantlab.report import RunData
     from quantlab.report.picture import Picture
     from quantlab.report.table import Table
@@ -21,6 +24,7 @@ class Comparison:
     def __init__(self, home: Path, run_ids: Sequence[str]) -> None:
         from quantlab.report import open_run
 
+        self._home = home
         self.runs: list[RunData] = [open_run(run_id, home) for run_id in run_ids]
 
     @cached_property
@@ -49,6 +53,21 @@ class Comparison:
         from quantlab.report import comparison
 
         return comparison.figure(self.runs)
+
+    def backtest(self, run_id: str | None = None) -> PaperAgainstBacktest:
+        """The bots of a run (default: the first) backtested over the candles that it saw, and why paper and backtest
+        differ: signal, missed fills, price, fee. Raises NotFound where the run kept no input log."""
+        from quantlab.lab.drift import against_backtest
+        from quantlab.lab.progress import ProgressLine
+
+        chosen = {run.run_id: run for run in self.runs}
+        if run_id is not None and run_id not in chosen:
+            raise NotFound(f'"{run_id}" is not among {", ".join(chosen)}')
+        line = ProgressLine(shown=True)
+        try:
+            return against_backtest(self._home, chosen[run_id or self.runs[0].run_id], on_progress=line.count)
+        finally:
+            line.close()
 
     def to_csv(self, path: Path | str) -> Path:
         """Write the table, source included; returns the path."""
