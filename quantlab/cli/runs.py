@@ -204,6 +204,7 @@ def start(options: RunOptions, arguments: list[str]) -> dict[str, Any]:
 
 def make_report(run_ids: list[str]) -> Path:
     """Make the report of the runs named (default: the newest); returns its path."""
+    from quantlab.lab.drift_child import leave_drift
     from quantlab.ledger import Ledger
     from quantlab.report import make_report as make
 
@@ -211,6 +212,8 @@ def make_report(run_ids: list[str]) -> Path:
     if not run_ids:
         with Ledger.open(home, create=False) as ledger:
             run_ids = [ledger.latest_run_id()]
+    if len(run_ids) == 1:
+        leave_drift(run_ids[0], home=home, reports=reports)
     return make(run_ids, home=home, reports=reports)
 
 
@@ -281,8 +284,10 @@ def _loop_run(coroutine: Any) -> dict[str, Any]:
 
 def _report_in_child(run_id: str, chosen: Settings, reports: Path) -> None:
     """The report needs a kernel, pandas and plots: none of it belongs into the engine's process."""
+    from quantlab.lab.drift_child import leave_drift
     from quantlab.report import report_process
 
+    leave_drift(run_id, home=chosen.home, reports=reports)
     report_process(run_id, home=chosen.home, reports=reports)
 
 

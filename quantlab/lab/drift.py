@@ -48,7 +48,7 @@ class PaperAgainstBacktest:
     def _repr_html_(self) -> str:
         from quantlab.report import drift
 
-        shown = (drift.headline(self.frame, self.source), self.plot(), self.table)
+        shown = (drift.headline(self.frame), self.plot(), self.table)
         return "".join(block._repr_html_() for block in shown)
 
     def __repr__(self) -> str:

@@ -200,12 +200,14 @@ class Run:
 
     def report(self) -> Path:
         """The path of `report.html`, made if it is not there yet."""
+        from quantlab.lab.drift_child import leave_drift
         from quantlab.lab.link import LinkedPath
         from quantlab.report import report_process
 
         reports = self.settings.root / "reports"
         path = reports / self.id / "report.html"
         if not path.exists():
+            leave_drift(self.id, home=self.settings.home, reports=reports)
             path = report_process(self.id, home=self.settings.home, reports=reports)
         return LinkedPath(path)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+from pathlib import Path
+
 import polars as pl
 
 from quantlab.report.picture import BLUE, GREY, Picture, blank_figure, drawn, finish
@@ -17,10 +20,12 @@ CAUSES = {
     "size": "size",
     "rest": "marks, rest",
 }
+#: What `section` reads, beside the report.
+FILE = "drift.parquet"
 _MONEY = ("paper_pnl", "backtest_pnl", "total")
 
 
-def headline(frame: pl.DataFrame, source: str) -> Block:
+def headline(frame: pl.DataFrame) -> Block:
     """How far apart, in a sentence."""
     known = frame.filter(pl.col("note") == "")
     if not known.height:
@@ -56,6 +61,19 @@ def table(frame: pl.DataFrame, source: str) -> Table:
         source=source,
         caption="paper less backtest, USDT; the causes add up to the drift",
     )
+
+
+def section(source: str, folder: Path | None = None) -> Block:
+    """The comparison that was left in `folder` (default: the working directory, which is the report's)."""
+    path = (folder or Path()) / FILE
+    if not path.exists():
+        return Block("<p>This run was not compared with its backtest.</p>")
+    frame = pl.read_parquet(path)
+    if "total" not in frame.columns:
+        reasons = "; ".join(sorted({str(note) for note in frame["note"]}))
+        return Block(f"<p>This run was not compared with its backtest: {html.escape(reasons)}.</p>")
+    blocks = (headline(frame), figure(frame, source), table(frame, source))
+    return Block("".join(block._repr_html_() for block in blocks))
 
 
 @drawn
