@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,22 @@ from quantlab.model.timeframe import DAY_MS, HOUR_MS
 from quantlab.strategies import Strategy
 
 _PRICES = {"opens": "open", "highs": "high", "lows": "low", "closes": "close", "volumes": "volume"}
+
+
+class Stage(NamedTuple):
+    """Candles made ready for any number of backtests: the frame of each symbol, their filters, and all of them on one
+    axis of time (`market`, without answers). `places` says where on it each frame's rows stand; None for one symbol,
+    whose rows are the axis."""
+
+    timeframe: str
+    frames: list[pl.DataFrame]
+    instruments: Mapping[str, Instrument]
+    market: Market
+    places: list[Ints] | None
+
+    @property
+    def ticks(self) -> list[float]:
+        return [float(instrument.tick_size) for instrument in self.instruments.values()]
 
 
 def backtest(
@@ -35,37 +52,40 @@ def backtest(
     refused: one position cannot follow two. Raises ConfigurationError, NotFound.
     """
     conventions = conventions or Conventions()
-    symbols = [plan.symbol for plan in plans]
-    if not plans or len(set(symbols)) < len(symbols):
+    check(plans)
+    stage = staged([plan.symbol for plan in plans], candles, instruments, timeframe)
+    wanted = [
+        exposures([plan.strategy], frame, tick)[0]
+        for plan, frame, tick in zip(plans, stage.frames, stage.ticks, strict=True)
+    ]
+    lookbacks = [plan.strategy.lookback for plan in plans]
+    market = answered(stage, wanted, lookbacks)
+    begin = beginning(market, from_ms, lookbacks[0] if len(plans) == 1 else 1)
+    return run(stage, plans, conventions, market, begin, sample_length(market, begin), source=source, keep=True)
+
+
+def check(plans: Sequence[Plan]) -> None:
+    """Raises ConfigurationError for plans that cannot share an account."""
+    if not plans or len({plan.symbol for plan in plans}) < len(plans):
         raise ConfigurationError("a backtest has one plan for each of its symbols")
     if sum(plan.weight for plan in plans) > 1 + 1e-9:
         raise ConfigurationError("the weights of the plans must not add up to more than 1")
-    for symbol in symbols:
-        if symbol not in candles or candles[symbol].is_empty():
-            raise NotFound(f"no {timeframe} candles of {symbol}")
-        if symbol not in instruments:
-            raise NotFound(f"no filters of {symbol}: its row of an exchangeInfo is missing")
-    wanted = [
-        exposures([plan.strategy], candles[plan.symbol], float(instruments[plan.symbol].tick_size))[0] for plan in plans
-    ]
-    market = gathered(
-        [candles[symbol] for symbol in symbols], wanted, [plan.strategy.lookback for plan in plans], timeframe
-    )
-    begin = beginning(market, from_ms, plans[0].strategy.lookback if len(plans) == 1 else 1)
-    outcome = simulate(
-        market,
-        [conventions.leg(plan, instruments[plan.symbol]) for plan in plans],
-        conventions.terms(),
-        begin,
-        sample_length(market, begin),
-        keep=True,
-    )
+
+
+def run(
+    stage: Stage, plans: Sequence[Plan], conventions: Conventions, market: Market, begin: int, sample_ms: int,
+    *, source: str, keep: bool,
+) -> Result:  # fmt: skip
+    """The kernel over `market`, which is that of `stage` with the answers of `plans`. Without `keep` the result has
+    figures and no tables. Raises ConfigurationError for a strategy that wants what cannot be held."""
+    legs = [conventions.leg(plan, stage.instruments[plan.symbol]) for plan in plans]
+    outcome = simulate(market, legs, conventions.terms(), begin, sample_ms, keep=keep)
     if outcome.error_bar >= 0:
         raise ConfigurationError(
             f"{', '.join(sorted({type(plan.strategy).__name__ for plan in plans}))}: a strategy must want 0 to 1 "
             f"(spot, long only), and one wants something else at the close of candle {market.times[outcome.error_bar]}"
         )
-    return Result(tuple(plans), conventions, timeframe, market, outcome, begin, sample_length(market, begin), source)
+    return Result(tuple(plans), conventions, stage.timeframe, market, outcome, begin, sample_ms, source)
 
 
 def exposures(strategies: Sequence[Strategy], frame: pl.DataFrame, tick: float) -> list[Floats]:
@@ -77,20 +97,26 @@ def exposures(strategies: Sequence[Strategy], frame: pl.DataFrame, tick: float) 
     return [(each.fill_null(float("nan")) if each.null_count() else each).to_numpy() for each in columns]
 
 
-def gathered(
-    frames: Sequence[pl.DataFrame], wanted: Sequence[Floats], lookbacks: Sequence[int], timeframe: str
-) -> Market:
-    """The candles of several symbols on one axis of time. Of several, none has an answer before its lookback is filled;
-    a single one is to begin there (`beginning`), which spares a copy of it."""
-    length_ms = timeframe_ms(timeframe)
+def staged(
+    symbols: Sequence[str], candles: Mapping[str, pl.DataFrame], instruments: Mapping[str, Instrument], timeframe: str
+) -> Stage:
+    """The candles of several symbols on one axis of time. Raises NotFound, ConfigurationError."""
+    for symbol in symbols:
+        if symbol not in candles or candles[symbol].is_empty():
+            raise NotFound(f"no {timeframe} candles of {symbol}")
+        if symbol not in instruments:
+            raise NotFound(f"no filters of {symbol}: its row of an exchangeInfo is missing")
+    frames, length_ms = [candles[symbol] for symbol in symbols], timeframe_ms(timeframe)
     times: list[Ints] = [frame["open_time"].to_numpy() for frame in frames]
     for of_symbol in times:
         steps = np.diff(of_symbol)
         if steps.size and steps.min() < length_ms:
             raise ConfigurationError(f"candles are not in order of time, each once and {timeframe} long")
+    kept = {symbol: instruments[symbol] for symbol in symbols}
     if len(frames) == 1:
         of_one = {name: _one(frames[0][column].to_numpy()) for name, column in _PRICES.items()}
-        return Market(times[0], length_ms, wanted=_one(wanted[0]), **of_one)
+        market = Market(times[0], length_ms, wanted=np.empty((1, 0)), **of_one)
+        return Stage(timeframe, frames, kept, market, None)
     axis = np.unique(np.concatenate(times))
     places = [np.searchsorted(axis, of_symbol) for of_symbol in times]
     pairs = list(zip(frames, places, strict=True))
@@ -98,10 +124,20 @@ def gathered(
         name: np.stack([_spread_out(frame[column].to_numpy(), at, len(axis)) for frame, at in pairs])
         for name, column in _PRICES.items()
     }
-    answers = [_spread_out(each, place, len(axis)) for each, place in zip(wanted, places, strict=True)]
-    for answer, place, lookback in zip(answers, places, lookbacks, strict=True):
+    market = Market(axis, length_ms, wanted=np.empty((len(frames), 0)), **rows)
+    return Stage(timeframe, frames, kept, market, places)
+
+
+def answered(stage: Stage, wanted: Sequence[Floats], lookbacks: Sequence[int]) -> Market:
+    """With the answers of each symbol's strategy. Of several symbols, none has an answer before its lookback is filled;
+    a single one is to begin there (`beginning`), which spares a copy of it."""
+    if stage.places is None:
+        return stage.market._replace(wanted=_one(wanted[0]))
+    length = len(stage.market.times)
+    answers = [_spread_out(each, place, length) for each, place in zip(wanted, stage.places, strict=True)]
+    for answer, place, lookback in zip(answers, stage.places, lookbacks, strict=True):
         answer[: place[min(lookback, len(place)) - 1]] = np.nan
-    return Market(axis, length_ms, wanted=np.stack(answers), **rows)
+    return stage.market._replace(wanted=np.stack(answers))
 
 
 def beginning(market: Market, from_ms: int | None, lookback: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from quantlab.backtest import Conventions, Plan, Result
-from quantlab.backtest.engine import gathered, sample_length
+from quantlab.backtest.engine import answered, sample_length, staged
 from quantlab.backtest.kernel import simulate
 from quantlab.backtest.records import Market
 from quantlab.model import Instrument
@@ -49,7 +49,10 @@ def flat(prices: Sequence[float]) -> list[tuple[float, float, float, float]]:
 
 
 def market_of(frames: Sequence[pl.DataFrame], wants: Sequence[Sequence[float]]) -> Market:
-    return gathered(frames, [np.array(want, dtype=float) for want in wants], [1] * len(frames), "1m")
+    symbols = [f"S{number}USDT" for number in range(len(frames))]
+    candles_of = dict(zip(symbols, frames, strict=True))
+    stage = staged(symbols, candles_of, {symbol: instrument(symbol) for symbol in symbols}, "1m")
+    return answered(stage, [np.array(want, dtype=float) for want in wants], [1] * len(frames))
 
 
 def run(
