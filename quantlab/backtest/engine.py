@@ -15,6 +15,7 @@ from quantlab.backtest.result import Result
 from quantlab.model import ConfigurationError, Instrument, NotFound, timeframe_ms
 from quantlab.model.timeframe import DAY_MS, HOUR_MS
 from quantlab.strategies import Strategy
+from quantlab.strategies.sharing import sharing
 
 _PRICES = {"opens": "open", "highs": "high", "lows": "low", "closes": "close", "volumes": "volume"}
 
@@ -91,8 +92,9 @@ def run(
 def exposures(strategies: Sequence[Strategy], frame: pl.DataFrame, tick: float) -> list[Floats]:
     """The target exposure of each strategy at each close; what strategies have in common is computed once. The first
     `lookback` - 1 values of each mean nothing."""
-    asked = [strategy.exposure().cast(pl.Float64).alias(str(n)) for n, strategy in enumerate(strategies)]
-    answers = frame.lazy().with_columns(tick=pl.lit(tick)).select(asked).collect()
+    with sharing() as shared:
+        asked = [strategy.exposure().cast(pl.Float64).alias(str(n)) for n, strategy in enumerate(strategies)]
+    answers = shared.over(frame.lazy().with_columns(tick=pl.lit(tick))).select(asked).collect()
     columns = (answers[str(n)] for n in range(len(strategies)))
     return [(each.fill_null(float("nan")) if each.null_count() else each).to_numpy() for each in columns]
 

@@ -438,7 +438,7 @@ def _simulate(
                         row.bar, row.symbol, row.side, row.price, row.quantity = t, i, side, price, amount
                         row.fee, row.slippage, row.reason = price * amount * terms.fee, slipped, reason
                         row.at_open = 1.0 if middle == open_ else 0.0
-                    if side < 0.0 and _too_small(leg, terms, s.quantity, price):
+                    if side < 0.0 and _too_small(leg, terms, _in_lots(leg, terms, s.quantity), price):
                         _unprotect(s)
                         pnl = _end_trip(s, totals, price)
                         n = int(totals.trips) - 1

@@ -9,7 +9,8 @@ Every value depends on a stated number of candles only, so that a live window an
 - Prices are compared in whole ticks (`above`), so that what is left of such noise decides nothing.
 
 polars computes an expression as often as it is written (there is no common subexpression in an eager `select`, and
-`fill_nan` or `when` repeat their input), so formulas here name each average as seldom as they can.
+`fill_nan` or `when` repeat their input), so formulas here name each average as seldom as they can. What is `shared` is
+computed once for all strategies of a sweep.
 
 Arguments named `x` are a column's name or an expression; the frame's columns are described at `Strategy.exposure`.
 """
@@ -17,6 +18,8 @@ Arguments named `x` are a column's name or an expression; the frame's columns ar
 from __future__ import annotations
 
 import polars as pl
+
+from quantlab.strategies.sharing import shared
 
 #: Averages of far fewer ticks than this are what a flat market leaves of old moves: no move.
 _NO_MOVE_TICKS = 1e-10
@@ -58,6 +61,7 @@ def hold(entry: pl.Expr, exit_: pl.Expr, max_candles: int) -> pl.Expr:
 # --- averages ----------------------------------------------------------------------------------------------------
 
 
+@shared
 def ema(x: str | pl.Expr, span: int) -> pl.Expr:
     """Exponential moving average with weight 2 / (span + 1) for the newest value."""
     return expression(x).ewm_mean(span=span, adjust=False)
@@ -68,6 +72,7 @@ def ema_memory(span: int) -> int:
     return 20 * span
 
 
+@shared
 def wilder(x: str | pl.Expr, period: int) -> pl.Expr:
     """Wilder's average, weight 1 / period for the newest value (New Concepts in Technical Trading Systems, 1978)."""
     return expression(x).ewm_mean(alpha=1 / period, adjust=False)
@@ -78,6 +83,7 @@ def wilder_memory(period: int) -> int:
     return 40 * period
 
 
+@shared
 def rolling_sum(x: str | pl.Expr, period: int) -> pl.Expr:
     """Sum of the last `period` values, the same bits wherever the data begins. `x` must hold no nulls."""
     return expression(x).rolling_sum(period, weights=[1.0] * period)
@@ -86,7 +92,18 @@ def rolling_sum(x: str | pl.Expr, period: int) -> pl.Expr:
 def sma(x: str | pl.Expr, period: int) -> pl.Expr:
     """Simple moving average of a price, exact up to the last division: sums of whole ticks have no other bits wherever
     they begin, so they may slide."""
-    return ticks(x).rolling_sum(period) * (pl.col("tick") / period)
+    return _sum_of_ticks(x, period) * (pl.col("tick") / period)
+
+
+@shared
+def _sum_of_ticks(x: str | pl.Expr, period: int) -> pl.Expr:
+    """Whole numbers slide in half the time that polars takes over floats (2.1, measured 2026-11-24)."""
+    return _whole_ticks(x).rolling_sum(period)
+
+
+@shared
+def _whole_ticks(x: str | pl.Expr) -> pl.Expr:
+    return ticks(x).cast(pl.Int64)
 
 
 def vwap(period: int) -> pl.Expr:
@@ -115,7 +132,17 @@ def atr(period: int) -> pl.Expr:
 
 def donchian(period: int) -> tuple[pl.Expr, pl.Expr]:
     """(highest high, lowest low) of the `period` candles before this one."""
-    return pl.col("high").rolling_max(period).shift(1), pl.col("low").rolling_min(period).shift(1)
+    return _highest(period), _lowest(period)
+
+
+@shared
+def _highest(period: int) -> pl.Expr:
+    return pl.col("high").rolling_max(period).shift(1)
+
+
+@shared
+def _lowest(period: int) -> pl.Expr:
+    return pl.col("low").rolling_min(period).shift(1)
 
 
 def bollinger(period: int, deviations: float) -> tuple[pl.Expr, pl.Expr, pl.Expr]:

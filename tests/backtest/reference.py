@@ -171,7 +171,7 @@ class Reference:
             left = holding.quantity - amount
             holding.cost *= left / holding.quantity
             holding.quantity = left
-            if self.dust(i, left, price):
+            if self.dust(i, instrument.floor_lots(left) * instrument.step_size, price):
                 holding.entry_bar = holding.stop = holding.limit = None
                 holding.target = holding.peak = holding.resting = None
         self.fills.append((t, i, 1 if side is Side.BUY else -1, price, amount, why))

@@ -162,6 +162,15 @@ def test_too_little_is_not_sent_and_too_much_is_refused() -> None:
     assert list(few.fills["quantity"]) == [2]
 
 
+def test_what_is_less_than_a_lot_ends_a_round_trip_too() -> None:
+    """The fee of a buy is paid in base, so a part of a lot stays; where no smallest order is known, it is dust too."""
+    rows = flat([100.0, 101.0, 102.0, 103.0, 104.0, 105.0])
+    unbounded = instrument(min_quantity=Decimal(0), min_notional=Decimal(0))
+    found = run(candles(rows), [1, 0, 1, 0, 0, 0], filters=unbounded)
+    assert found.metrics.fills == 4 and found.metrics.trades == 2
+    assert 0 < found.outcome.quantities[0] < 0.001
+
+
 def test_no_more_than_asked_for_is_paid() -> None:
     """A bound of 0.5 %: the open a percent higher fills nothing, and the next close asks again."""
     frame = candles(flat([100, 101, 101, 101]))
