@@ -105,6 +105,16 @@ class Result:
         return figures.returns_of(self.outcome.marks, self.capital)
 
     @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Where 90 % of resampled histories lie, by name of the figure in `Metrics` (see `metrics.bootstrap`)."""
+        found = figures.bootstrap(self.returns, YEAR_MS / self.sample_ms)
+        percent = {"annual_return": "cagr_pct", "drawdown": "max_drawdown_pct"}
+        scaled = {name: 100.0 if name in percent else 1.0 for name in found}
+        return {
+            percent.get(name, name): (low * scaled[name], high * scaled[name]) for name, (low, high) in found.items()
+        }  # fmt: skip
+
+    @cached_property
     def metrics(self) -> Metrics:
         return metrics_of(self, self.returns)
 

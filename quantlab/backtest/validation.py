@@ -95,7 +95,7 @@ def validate(
         walked = walk_forward(
             swept, train=train, test=test, embargo=embargo, anchored=anchored, client=client, on_progress=on_progress
         )
-        checks.append(_above(question, walked.result.metrics.return_pct))
+        checks.append(_above(question, walked.result.metrics.return_pct, " %"))
     except (ConfigurationError, NotFound) as error:
         checks.append(_unasked(question, error))
     return Validation(swept, tuple(checks), overfitting, paths, walked)
@@ -105,8 +105,8 @@ def _at_least(question: str, found: float, bound: float) -> Check:
     return Check(question, found, f"at least {bound}", found >= bound, "" if found == found else "there is none")
 
 
-def _above(question: str, found: float) -> Check:
-    return Check(question, found, "above 0", found > 0)
+def _above(question: str, found: float, unit: str = "") -> Check:
+    return Check(question, found, f"above 0{unit}", found > 0)
 
 
 def _unasked(question: str, error: Exception) -> Check:

@@ -15,6 +15,7 @@ from quantlab.cli import latency as latency_command
 from quantlab.cli import live as live_commands
 from quantlab.cli import preflight as preflight_command
 from quantlab.cli import selftest as selftest_command
+from quantlab.cli import sweep as sweep_command
 from quantlab.cli import vault as vault_commands
 from quantlab.cli.output import Json, emit
 from quantlab.model.errors import ConfigurationError
@@ -38,6 +39,7 @@ app.command()(selftest_command.selftest)
 app.command()(latency_command.latency)
 app.command()(calibrate_command.calibrate)
 app.command()(backtest_command.backtest)
+app.command()(sweep_command.sweep)
 
 Speed = Annotated[str, typer.Option(help="Market seconds a second, or 'max'. Replay only.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]

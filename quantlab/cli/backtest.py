@@ -51,7 +51,10 @@ def backtest(
     words = "\n".join(
         [
             f"{result.source}, {timeframe or '1m'}, {result.metrics.days:.1f} days",
-            *(f"  {row['words']:<50} {row['shown']:>16}" for row in found.table().frame.iter_rows(named=True)),
+            *(
+                f"  {row['words']:<50} {row['shown']:>16}  {row['interval']}".rstrip()
+                for row in found.table().frame.iter_rows(named=True)
+            ),
             *(f"  · {line}" for line in result.words()),
         ]
     )

@@ -315,7 +315,7 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Look for your own secrets where they must not be: logs, notebooks, histories, git, reports, processes."""
-    from quantlab.cli.sweep import print_sweep, run_sweep
+    from quantlab.cli.vault_sweep import print_sweep, run_sweep
 
     result = run_sweep(settings(), paths or [], quiet=as_json)
     emit(result, as_json, lambda: print_sweep(result))

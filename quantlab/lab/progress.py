@@ -20,7 +20,7 @@ class ProgressLine:
         progress = status["progress"]
         bar = ""
         if progress is not None:
-            bar = "\N{FULL BLOCK}" * round(progress * 30) + "\N{LIGHT SHADE}" * (30 - round(progress * 30)) + " "
+            bar = _bar(progress)
         fills = sum(bot["fills"] for bot in status["bots"])
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(status["engine_time_ms"] / 1000))
         return self._draw(f"{bar}{when} UTC · {status['state']} · {status['events']:,} events · {fills:,} fills")
@@ -31,7 +31,8 @@ class ProgressLine:
 
     def count(self, what: str, done: int, of: int) -> None:
         """How much of a countable work is done."""
-        self._draw(f"{what} {min(1.0, done / max(1, of)):.0%}")
+        part = min(1.0, done / max(1, of))
+        self._draw(f"{_bar(part)}{what} {part:.0%}")
 
     def end(self, state: str) -> None:
         self._draw(f"{state}: making the report" if state != "failed" else state)
@@ -45,3 +46,7 @@ class ProgressLine:
             sys.stdout.write("\r" + line.ljust(len(self._last)))
             sys.stdout.flush()
             self._last = line
+
+
+def _bar(part: float) -> str:
+    return "\N{FULL BLOCK}" * round(part * 30) + "\N{LIGHT SHADE}" * (30 - round(part * 30)) + " "

@@ -7,24 +7,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from quantlab.backtest import Conventions, Metrics, Plan, Result, backtest
 from quantlab.market.history import History
-from quantlab.model import ConfigurationError, QuantlabError
+from quantlab.model import ConfigurationError, Instrument, QuantlabError
 from quantlab.model.timeframe import moment_ms
 from quantlab.strategies import Strategy, make_strategy
 
 if TYPE_CHECKING:
+    from quantlab.backtest.monte_carlo import TradeDraws
     from quantlab.fleet.spec import BotSpec, FleetSpec
     from quantlab.lab.reader import MarketReader
     from quantlab.report.picture import Picture
+    from quantlab.report.sections import Block
     from quantlab.report.table import Table
 
 #: Sources named in a label; the catalogue has them all.
 _FEW = 3
+#: What can be asked of a plan beside its strategy: fields of `Plan`.
+RULES = tuple(name for name in Plan.__dataclass_fields__ if name not in ("strategy", "symbol"))
 When = str | datetime | None
 
 
@@ -86,6 +91,19 @@ class Backtest:
 
         return page.monthly_figure(self.result)
 
+    def tear_sheet(self) -> Block:
+        """Everything on one page: curve, figures, months, round trips."""
+        from quantlab.report import backtest as page
+        from quantlab.report.sections import Block
+
+        return Block("".join(block._repr_html_() for block in page.blocks(self.result)))
+
+    def monte_carlo(self, draws: int = 1_000, seed: int = 1) -> Drawn:
+        """The same round trips drawn anew: what might have come of them. Raises NotFound below ten of them."""
+        from quantlab.backtest.monte_carlo import draw_trades
+
+        return Drawn(draw_trades(self.result, draws=draws, seed=seed), self.result.source)
+
     def plot_trades(self) -> Picture:
         """Round trips by result, and what each went through."""
         from quantlab.report import backtest as page
@@ -100,6 +118,30 @@ class Backtest:
 
     def __repr__(self) -> str:
         return repr(self.result)
+
+
+class Drawn:
+    """Histories made of the round trips of a backtest; `draws` has them."""
+
+    def __init__(self, draws: TradeDraws, source: str) -> None:
+        self.draws = draws
+        self.source = source
+
+    def plot(self) -> Picture:
+        """The fan of wealth, and the drawdowns."""
+        from quantlab.report import sweep as page
+
+        return page.draws_figure(self.draws, self.source)
+
+    def _repr_html_(self) -> str:
+        return self.plot()._repr_html_()
+
+    def __repr__(self) -> str:
+        low, high = np.quantile(self.draws.returns, (0.05, 0.95)) * 100
+        return (
+            f"Drawn({len(self.draws.returns):,} histories: 5 to 95 % end between {low:+.1f} and {high:+.1f} %, "
+            f"{self.draws.loss_probability:.0%} lose)"
+        )
 
 
 def run_backtest(
@@ -117,15 +159,18 @@ def run_backtest(
 ) -> Backtest:
     """One strategy on one or several symbols, with equal weights; `rules` are fields of `Plan`, such as
     `stop_loss_pct`. Raises ConfigurationError, NotFound."""
-    symbols = [symbols] if isinstance(symbols, str) else list(symbols)
     made = named(strategy, parameters or {}, base)
-    unknown = sorted(rules.keys() - (Plan.__dataclass_fields__.keys() - {"strategy", "symbol"}))
-    if unknown:
-        valid = ", ".join(name for name in Plan.__dataclass_fields__ if name not in ("strategy", "symbol"))
-        raise ConfigurationError(f"{', '.join(unknown)}: not a rule of a backtest; there are {valid}")
-    rules.setdefault("weight", 1 / len(symbols) if symbols else 1.0)
-    plans = [Plan(strategy=made, symbol=symbol, **rules) for symbol in symbols]
+    plans = plans_of(made, [symbols] if isinstance(symbols, str) else symbols, rules)
     return Backtest(run_plans(history, plans, timeframe, from_=from_, to=to, conventions=conventions))
+
+
+def plans_of(strategy: Strategy, symbols: Sequence[str], rules: Mapping[str, Any]) -> list[Plan]:
+    """One plan a symbol, with equal weights unless `rules` has one. Raises ConfigurationError."""
+    unknown = sorted(rules.keys() - set(RULES))
+    if unknown:
+        raise ConfigurationError(f"{', '.join(unknown)}: not a rule of a backtest; there are {', '.join(RULES)}")
+    chosen = {"weight": 1 / len(symbols) if symbols else 1.0, **rules}
+    return [Plan(strategy=strategy, symbol=symbol, **chosen) for symbol in symbols]
 
 
 def run_plans(
@@ -139,20 +184,36 @@ def run_plans(
 ) -> Result:
     """`plans` on one account, over what the history has of their symbols. Strategies start on the candles before
     `from_`."""
+    loaded = load(history, [plan.symbol for plan in plans], timeframe, from_=from_, to=to)
+    return backtest(
+        plans, loaded.candles, loaded.instruments, timeframe=timeframe, conventions=conventions,
+        from_ms=loaded.from_ms, source=loaded.source,
+    )  # fmt: skip
+
+
+class Loaded(NamedTuple):
+    """What the history has of some symbols until the end asked for; `from_ms` is the begin asked for, before which
+    strategies warm up."""
+
+    candles: dict[str, pl.DataFrame]
+    instruments: dict[str, Instrument]
+    from_ms: int | None
+    source: str
+
+
+def load(history: History, symbols: Sequence[str], timeframe: str, *, from_: When = None, to: When = None) -> Loaded:
+    """Raises NotFound, ConfigurationError."""
     from_ms, to_ms = _ms(from_, "from"), _ms(to, "to")
-    candles = {plan.symbol: history.candles(plan.symbol, timeframe, to_ms=to_ms) for plan in plans}
+    candles = {symbol: history.candles(symbol, timeframe, to_ms=to_ms) for symbol in symbols}
     filters = {symbol: history.filters(symbol, frame) for symbol, frame in candles.items()}
     names = sorted({name for symbol in candles for name in history.sources(symbol, timeframe)})
     more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
     origins = " and ".join(sorted({each.origin for each in filters.values()}))
-    return backtest(
-        plans,
+    return Loaded(
         candles,
         {symbol: each.instrument for symbol, each in filters.items()},
-        timeframe=timeframe,
-        conventions=conventions,
-        from_ms=from_ms,
-        source=f"HISTORY {', '.join(names[:_FEW])}{more}; filters: {origins}",
+        from_ms,
+        f"HISTORY {', '.join(names[:_FEW])}{more}; filters: {origins}",
     )
 
 

@@ -18,12 +18,14 @@ from quantlab.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from quantlab.backtest import Conventions
+    from quantlab.backtest.sweep import Cluster
     from quantlab.lab.inspect import Depth
     from quantlab.lab.key_setup import KeySetup
     from quantlab.lab.keys import KeyDetail
     from quantlab.lab.reader import MarketReader
     from quantlab.lab.research import Backtest
     from quantlab.lab.slippage import Calibration
+    from quantlab.lab.sweeps import Sweep
     from quantlab.market.history import History
     from quantlab.preflight import Result as PreflightResult
     from quantlab.report.picture import Picture
@@ -212,6 +214,40 @@ class Workbench:
         return run_backtest(
             self.history(folder), strategy, [symbol] if isinstance(symbol, str) else symbol, timeframe,
             parameters=parameters, from_=from_, to=to, conventions=conventions, base=self.settings.root, **rules,
+        )  # fmt: skip
+
+    def sweep(
+        self,
+        strategy: str | Strategy | type[Strategy],
+        symbol: str | Sequence[str],
+        timeframe: str = "1m",
+        *,
+        space: Mapping[str, Any],
+        search: str = "grid",
+        trials: int = 100,
+        score: str = "sharpe",
+        seed: int = 1,
+        from_: str | datetime | None = None,
+        to: str | datetime | None = None,
+        conventions: Conventions | None = None,
+        folder: Path | str | None = None,
+        client: Cluster | None = None,
+        **rules: Any,
+    ) -> Sweep:
+        """Backtest many combinations: `space` has lists of values by name, such as `{"fast": range(5, 50, 5), "slow":
+        [50, 100]}`, of the strategy's parameters and of rules such as `stop_loss_pct`.
+
+        `search` is "grid" (all), "random" or "optuna" (`trials` of them); `score` one of sharpe, sortino, calmar,
+        return_pct, profit_factor. Runs on every core, or on the cluster of `client` (a `distributed.Client`). Shown as
+        headline, map and best combinations; `.frame`, `.best`, `.plot()`, `.backtest()`, `.walk_forward()`,
+        `.validate()`. The other arguments are those of `backtest`. Raises ConfigurationError, NotFound.
+        """
+        from quantlab.lab.sweeps import run_sweep
+
+        return run_sweep(
+            self.history(folder), strategy, [symbol] if isinstance(symbol, str) else list(symbol), timeframe, space,
+            search=search, trials=trials, score=score, seed=seed, from_=from_, to=to, conventions=conventions,
+            base=self.settings.root, client=client, **rules,
         )  # fmt: skip
 
     def backtest_fleet(

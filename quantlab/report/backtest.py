@@ -69,17 +69,26 @@ def headline(result: Result) -> Block:
 
 
 def metrics_table(result: Result) -> Table:
-    """The figures, one a line. Columns of its `.frame`: name, figure, unit, words."""
+    """The figures, one a line. Columns of its `.frame`: name, figure, unit, words; low and high, between which 90 % of
+    resampled histories have it, where it was asked."""
     figures = result.metrics.as_dict()
     rows = [(name, float(figures[name]), unit, words) for name, words, unit, _ in _ROWS]
     frame = pl.DataFrame(rows, schema=["name", "figure", "unit", "words"], orient="row")
     shown = [_shown(figures[name], unit, places) for name, _, unit, places in _ROWS]
+    unknown = (float("nan"), float("nan"))
+    bounds = [result.intervals.get(name, unknown) for name, *_ in _ROWS]
+    frame = frame.with_columns(
+        low=pl.Series([low for low, _ in bounds]),
+        high=pl.Series([high for _, high in bounds]),
+        interval=pl.Series([_interval(*of, places) for of, (*_, places) in zip(bounds, _ROWS, strict=True)]),
+    )
     period = {86_400_000: "days", 3_600_000: "hours"}.get(result.sample_ms, "candles")
     return Table(
         frame.with_columns(shown=pl.Series(shown)),
-        (text("words", ""), Column("shown", "")),
+        (text("words", ""), Column("shown", ""), Column("interval", "90 % of resampled histories")),
         source=result.source,
-        caption=f"ratios of the returns of {period}; the drawdown is over every close",
+        caption=f"ratios of the returns of {period}; the drawdown is over every close; histories resampled in blocks "
+        f"of ten {period} on average, their drawdown over {period}",
     )
 
 
@@ -217,6 +226,10 @@ def blocks(result: Result) -> Sequence[Block | Table | Picture]:
 
 def _shown(value: float, unit: str, places: int) -> str:
     return "\N{EN DASH}" if value != value else f"{figure_text(value, places)} {unit}".strip()
+
+
+def _interval(low: float, high: float, places: int) -> str:
+    return "" if low != low else f"{figure_text(low, places)} to {figure_text(high, places)}"
 
 
 def _time(name: str, title: str) -> Column:

@@ -58,7 +58,7 @@ def test_of_fifty_thousand_tossed_coins_the_best_of_each_thousand_passes_in_five
     found = [judged(seed, 0.0, {"number": range(1_000)}, coins, conventions=FREE) for seed in range(50)]
     print(f"tossed coins, 1,000 of them: {_told(found)}")
     assert sum(each.passed for each in found) <= 5
-    assert np.median([each.swept.trials[each.swept.best].metrics.sharpe for each in found]) > 1.5
+    assert np.median([each.swept.trials[each.swept.best].metrics.sharpe for each in found]) > 1
 
 
 @pytest.mark.campaign
