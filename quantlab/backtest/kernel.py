@@ -453,11 +453,12 @@ def _simulate(
         # Most candles only move the marks: they are passed in a loop of their own, for one symbol without its record.
         quantity, acted, kept = state[0].quantity, state[0].acted, 1.0 - legs[0].half_spread
         lowest, highest, single_holds = state[0].lowest, state[0].highest, state[0].entry_bar >= 0.0
+        cash, watches = totals.cash, sells or buys or limits_losses
         while True:
             held, holds, asks = 0.0, False, rebalances
             if symbols == 1:
                 held, holds, wanted = quantity * (closes[0, t] * kept), single_holds, wants[0, t]
-                if holds:
+                if holds and keep:  # for the excursions of round trips
                     lowest, highest = min(lowest, lows[0, t]), max(highest, highs[0, t])
                 if wanted != acted and wanted == wanted:
                     asks = True
@@ -478,7 +479,7 @@ def _simulate(
                         asks = True
                         if not -_TINY <= wanted <= 1.0 + _TINY:
                             error_bar = t
-            equity = totals.cash + held
+            equity = cash + held
             if keep:
                 curve[t] = equity
             while times[t] >= next_sample_ms:
@@ -490,13 +491,12 @@ def _simulate(
                 in_market += 1
                 exposure += held / equity
             if equity >= high_water:
+                longest = max(longest, t - 1 - high_water_bar)
                 high_water, trough, high_water_bar = equity, equity, t
-            else:
-                longest = max(longest, t - high_water_bar)
-                if equity < trough:
-                    trough = equity
-                    worst = max(worst, 1.0 - equity / high_water)
-            if asks or t + 1 == bars or sells or buys or limits_losses or (protects and holds):
+            elif equity < trough:
+                trough = equity
+                worst = max(worst, 1.0 - equity / high_water)
+            if asks or t + 1 == bars or watches or (protects and holds):
                 break
             t += 1
         if symbols == 1:
@@ -533,6 +533,6 @@ def _simulate(
                     buys = buys or notional > 0.0
                     cash = max(0.0, cash - notional)
 
-    totals.final, totals.drawdown, totals.drawdown_bars = equity, worst, longest
+    totals.final, totals.drawdown, totals.drawdown_bars = equity, worst, max(longest, t - high_water_bar)
     totals.bars, totals.bars_in_market, totals.exposure = bars - begin, in_market, exposure / max(1, bars - begin)
     return error_bar

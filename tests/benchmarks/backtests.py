@@ -6,7 +6,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +17,8 @@ import polars as pl
 from numba import njit
 
 from quantlab.backtest import Conventions, Plan, Result, backtest
+from quantlab.backtest.search import Swept, sweep
+from quantlab.backtest.space import Space
 from quantlab.model import Instrument
 from quantlab.paper import Assumptions, SlippageKind
 from quantlab.strategies import Strategy
@@ -26,6 +28,8 @@ from tests.peers.environment import BACKTESTS, throwaway
 ROOT = Path(__file__).resolve().parents[2]
 YEAR = 525_600
 FAST, SLOW = 10, 30
+#: Fast and slow spans of a sweep.
+HUNDRED = [(FAST, SLOW), *((slow // 4, slow) for slow in range(20, 119))]
 #: So little that the account outlives 20,000 fills; what is charged costs no time.
 CASH, FEE, SLIPPAGE = 1e7, 0.00002, 0.00001
 CONVENTIONS = Conventions(
@@ -83,6 +87,20 @@ def ours(frame: pl.DataFrame) -> Result:
     return found
 
 
+def swept(frame: pl.DataFrame) -> Swept:
+    """The same hundred that `tests/peers/backtest_runner.py` gives vectorbt."""
+
+    def make(given: Mapping[str, Any]) -> list[Plan]:
+        return [Plan(strategy=SmaCross(*HUNDRED[given["number"]]), symbol="BTCUSDT")]
+
+    found = sweep(
+        make, Space.of({"number": range(100)}), {"BTCUSDT": frame}, {"BTCUSDT": INSTRUMENT}, timeframe="1m",
+        conventions=CONVENTIONS,
+    )  # fmt: skip
+    assert len(found.trials) == 100
+    return found
+
+
 @njit(nogil=True, error_model="numpy")
 def bare(opens: Any, closes: Any, fast: int, slow: int) -> Any:  # pragma: no cover
     """What any loop over these candles has to do, and nothing else: averages, fills, fees, equity."""
@@ -135,20 +153,24 @@ def rows(row: Callable[..., dict[str, Any]]) -> list[dict[str, Any]]:
             theirs["one_s"] >= 10 * one)
     )  # fmt: skip
     found.append(row("backtest one", one * 1e3, "ms", "backtesting.py", theirs["other_s"] / one, 0, True))
+    hundred = best(lambda: swept(frame), 3)
+    found.append(
+        row("backtest sweep", hundred, "s", "vectorbt, 100 combinations", theirs["many_s"] / hundred,
+            theirs["many_s"] / 25, theirs["many_s"] >= 25 * hundred)
+    )  # fmt: skip
     return found
 
 
 def peers(frame: pl.DataFrame, folder: Path) -> dict[str, Any] | None:
     """What `tests/peers/backtest_runner.py` measures."""
-    slow = np.arange(20, 119)
     columns = {name: frame[name].to_numpy() for name in ("open", "high", "low", "close")}
     np.savez(
         folder / "candles.npz",
         **columns,
         fee=FEE,
         slippage=SLIPPAGE,
-        fast=np.append(FAST, slow // 4),
-        slow=np.append(SLOW, slow),
+        fast=np.array([fast for fast, _ in HUNDRED]),  # the first is timed alone
+        slow=np.array([slow for _, slow in HUNDRED]),
     )
     try:
         python = throwaway(folder / "env", *BACKTESTS)

@@ -28,6 +28,7 @@ def test_all_are_here() -> None:
         "03_compare_runs.ipynb",
         "04_key_custody.ipynb",
         "05_backtest.ipynb",
+        "06_sweep_and_validate.ipynb",
         "08_slippage.ipynb",
         "batch/backtest_one.ipynb",
     ]
