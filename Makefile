@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup env demo lab test browser-test proof peers kills bench lint types contracts lock clean
+.PHONY: help setup env demo lab test browser-test proof peers kills overfitting bench lint types contracts lock clean
 
 help:  ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ peers: $(READY)  ## What others wrote beside ours, in throwaway environments (Py
 
 kills: $(READY)  ## Kill runs 600 times and compare them with one that nobody killed (35 minutes)
 	@$(BIN)/python -m pytest -m campaign tests/faults/test_kills.py $(ARGS)
+
+overfitting: $(READY)  ## Judge the best of 1,000 combinations, 150 times: random walks, tossed coins, planted trends (5 minutes)
+	@$(BIN)/python -m pytest -s -m campaign tests/backtest/test_validation.py $(ARGS)
 
 bench: $(READY)  ## Measure, as ratios in one run, into reports/benchmarks.json
 	@$(BIN)/python -m tests.benchmarks.bench

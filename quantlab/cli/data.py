@@ -66,6 +66,44 @@ def pull(
     emit(result, as_json, f"{words}\n{history.folder}")
 
 
+@app.command()
+def bulk(
+    symbols: Annotated[list[str], typer.Argument(help="Such as BTCUSDT ETHUSDT.")],
+    from_: Annotated[str, typer.Option("--from", help="First month, such as 2021-01.")],
+    to: Annotated[str | None, typer.Option(help="Month to end before (default: the last whole one).")] = None,
+    timeframe: Timeframe = "1m",
+    folder: Folder = None,
+    address: Annotated[str | None, typer.Option(help="An archive on this machine instead of Binance's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download whole months of mainnet's candles from data.binance.vision, each checked against its SHA-256.
+
+    Costs no weight; `pull` adds the days since. Interrupted, it goes on with the month it was at.
+    """
+    from quantlab.cli.progress import counting
+    from quantlab.cli.runs import settings
+    from quantlab.exchange.archive import ARCHIVE
+    from quantlab.lab.bulk import bulk as download
+
+    chosen, now_ms = settings(), _now_ms()
+    history = _history(folder, "mainnet")
+    span = _month_ms(from_, "--from"), now_ms if to is None else _month_ms(to, "--to")
+    result: dict[str, Any] = {"folder": str(history.folder), "new": {}}
+    for symbol in symbols:
+        with counting(symbol, quiet=as_json) as show:
+
+            def told(_: str, done: int, of: int, show: Callable[[int, int], None] | None = show) -> None:
+                if show is not None:
+                    show(done, of)
+
+            result["new"] |= download(
+                history, chosen.home, [symbol], timeframe, *span, now_ms=now_ms, address=address or ARCHIVE,
+                on_progress=told,
+            )  # fmt: skip
+    words = "\n".join(f"{symbol} {timeframe}: {new:,} new candles" for symbol, new in result["new"].items())
+    emit(result, as_json, f"{words}\n{history.folder}")
+
+
 @app.command("import")
 def import_(
     files: Annotated[
@@ -197,3 +235,10 @@ def _utc(time_ms: int) -> str:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _month_ms(text: str, option: str) -> int:
+    """A month or a day, UTC."""
+    from quantlab.model.timeframe import moment_ms
+
+    return moment_ms(f"{text}-01" if len(text) == len("2021-01") else text, option)

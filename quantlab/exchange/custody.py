@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from quantlab.exchange.address import public_address
@@ -13,6 +11,7 @@ from quantlab.exchange.audit import audit
 from quantlab.exchange.commission import Commission, commission_of
 from quantlab.exchange.config import HOSTS, DoorConfig
 from quantlab.exchange.keyed import KeyedReader
+from quantlab.exchange.outside import outside_any_loop
 from quantlab.ledger import Ledger
 from quantlab.ledger.keys import KeyRow
 from quantlab.model.errors import ConfigurationError, QuantlabError
@@ -44,7 +43,7 @@ class Custodian:
         if config is None:
             return Seen(UNREACHABLE, now_ms, detail="no venue runs: set QUANTLAB_VENUE_URL or start `quantlab venue`")
         rows: list[dict[str, Any]] = []
-        found = _outside_any_loop(audit(config, signer, environment=environment, egress=rows.append))
+        found = outside_any_loop(audit(config, signer, environment=environment, egress=rows.append))
         self._write(rows)
         if found.clock_skew_ms is not None:
             self.clock_skew_ms = found.clock_skew_ms
@@ -68,7 +67,7 @@ class Custodian:
             return None, "no QUANTLAB_ADDRESS_URL is set: this machine's public address is not watched"
         rows: list[dict[str, Any]] = []
         try:
-            return _outside_any_loop(public_address(url, self._settings.timeout_seconds, rows.append)), ""
+            return outside_any_loop(public_address(url, self._settings.timeout_seconds, rows.append)), ""
         except QuantlabError as error:
             return None, str(error)
         finally:
@@ -103,7 +102,7 @@ class Custodian:
                 return await reader.commission(symbol)
 
         try:
-            return commission_of(_outside_any_loop(ask()))
+            return commission_of(outside_any_loop(ask()))
         finally:
             self._write(rows)
 
@@ -205,9 +204,3 @@ def door_to(settings: Settings, environment: str) -> DoorConfig | None:
 
 def _environment(row: KeyRow) -> Environment:
     return "mainnet" if row.environment == "mainnet" else "testnet" if row.environment == "testnet" else "replay"
-
-
-def _outside_any_loop(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end in a thread of its own: a notebook's kernel has a loop already."""
-    with ThreadPoolExecutor(1, thread_name_prefix="custody") as pool:
-        return pool.submit(asyncio.run, coroutine).result()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from quantlab.report.picture import Picture
     from quantlab.report.sections import Block
     from quantlab.report.table import Table
+    from quantlab.settings import Settings
 
 #: Sources named in a label; the catalogue has them all.
 _FEW = 3
@@ -231,6 +232,27 @@ def pull_into(
         pull(
             history, reader, symbols, timeframe, start_ms, _ms(to, "to"),
             now_ms=int(time.time() * 1000), on_progress=line.count,
+        )  # fmt: skip
+    finally:
+        line.close()
+
+
+def bulk_into(
+    history: History, settings: Settings, symbols: Sequence[str], timeframe: str, from_: When, to: When
+) -> None:
+    """See `quantlab.lab.bulk.bulk`; shows how far it is. Raises ConfigurationError off mainnet."""
+    from quantlab.lab.bulk import bulk
+    from quantlab.lab.progress import ProgressLine
+
+    if settings.market != "mainnet":
+        raise ConfigurationError(f"bulk: the archive has mainnet's candles, and this is the {settings.market} market")
+    start_ms, now_ms, line = _ms(from_, "from"), int(time.time() * 1000), ProgressLine(shown=True)
+    if start_ms is None:
+        raise ConfigurationError("pull: say from when on, such as 2024-01-01")
+    try:
+        bulk(
+            history, settings.home, symbols, timeframe, start_ms, _ms(to, "to") or now_ms,
+            now_ms=now_ms, on_progress=line.count,
         )  # fmt: skip
     finally:
         line.close()

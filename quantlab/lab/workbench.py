@@ -177,16 +177,20 @@ class Workbench:
         *,
         to: str | datetime | None = None,
         timeframe: str = "1m",
+        bulk: bool = False,
         folder: Path | str | None = None,
     ) -> History:
         """Ask the exchange for closed candles from `from_` (UTC) on, into the history; only what is missing is asked.
+        With `bulk`, whole months come from Binance's archive first, which costs no weight: for years, on mainnet.
 
         Shows how far it is. Raises ConfigurationError, NotFound and the door's errors; what came until then is kept.
         """
-        from quantlab.lab.research import pull_into
+        from quantlab.lab.research import bulk_into, pull_into
 
-        history = self.history(folder)
-        pull_into(history, self._market(), [symbols] if isinstance(symbols, str) else symbols, timeframe, from_, to)
+        history, named = self.history(folder), [symbols] if isinstance(symbols, str) else symbols
+        if bulk:
+            bulk_into(history, self.settings, named, timeframe, from_, to)
+        pull_into(history, self._market(), named, timeframe, from_, to)
         return history
 
     def backtest(
