@@ -24,7 +24,7 @@ from quantlab.model import Instrument
 from quantlab.vault import Credential, Seen, Vault
 from quantlab.vault.kdf import Parameters
 from quantlab.venue.child import VenueChild
-from tests.benchmarks import backtests, feed
+from tests.benchmarks import backtests, feed, history
 from tests.conftest import recorded_market
 from tests.ledger.rows import BOT, RUN, fill, receipt
 
@@ -193,7 +193,17 @@ def fills(count: int = 20_000, together: int = 45) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    rows = [decode(), unlock(), drill(), *feed.rows(row), *engine(), *fills(), *frames(), *backtests.rows(row)]
+    rows = [
+        decode(),
+        unlock(),
+        drill(),
+        *feed.rows(row),
+        *engine(),
+        *fills(),
+        *frames(),
+        *history.rows(row),
+        *backtests.rows(row),
+    ]
     path = ROOT / "reports" / "benchmarks.json"
     path.write_text(json.dumps(rows, indent=2) + "\n")
     for line in rows:
