@@ -14,7 +14,7 @@ import polars as pl
 
 from quantlab.backtest import Conventions, Metrics, Plan, Result, backtest
 from quantlab.market.history import History
-from quantlab.model import ConfigurationError, Instrument, QuantlabError
+from quantlab.model import ConfigurationError, Instrument, NotFound, QuantlabError
 from quantlab.model.timeframe import moment_ms
 from quantlab.strategies import Strategy, make_strategy
 
@@ -235,6 +235,19 @@ def pull_into(
         )  # fmt: skip
     finally:
         line.close()
+
+
+def coverage_of(history: History, timeframe: str) -> Picture:
+    """See `Workbench.coverage`."""
+    from quantlab.report.coverage import coverage_figure
+
+    spans = history.catalogue().filter(timeframe=timeframe).rename({"symbol": "name"})
+    if spans.is_empty():
+        raise NotFound(f"no {timeframe} candles in {history.folder}")
+    found = [history.gaps(name, timeframe).with_columns(name=pl.lit(name)) for name in spans["name"]]
+    names = sorted({name for symbol in spans["name"] for name in history.sources(symbol, timeframe)})
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return coverage_figure(spans, pl.concat(found), f"HISTORY {', '.join(names[:_FEW])}{more}, {timeframe}")
 
 
 def bulk_into(

@@ -164,11 +164,19 @@ class Workbench:
 
     def history(self, folder: Path | str | None = None) -> History:
         """The candles on disk: shown as what there is; `.candles("BTCUSDT", "1m")` and `.gaps("BTCUSDT", "1m")` are
-        frames, `.catalogue()` has spans, holes and sources. `pull`, and `quantlab data pull` and `import`, fill it.
-        What a replay or the testnet tells is kept apart, in the folder `history-replay` or `history-testnet`."""
+        frames, `.scan("1m")` a lazy one of all symbols, `.catalogue()` has spans, holes and sources. `pull`, and
+        `quantlab data pull`, `bulk` and `import`, fill it. What a replay or the testnet tells is kept apart, in the
+        folder `history-replay` or `history-testnet`."""
         from quantlab.market.history import History, folder_of
 
         return History(Path(folder) if folder is not None else self.settings.home / folder_of(self.settings.market))
+
+    def coverage(self, timeframe: str = "1m", *, folder: Path | str | None = None) -> Picture:
+        """A picture of what candles there are, symbol by symbol, with what is missing and where nobody traded. Raises
+        NotFound where there are none of that timeframe."""
+        from quantlab.lab.research import coverage_of
+
+        return coverage_of(self.history(folder), timeframe)
 
     def pull(
         self,

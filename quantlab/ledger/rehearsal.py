@@ -25,7 +25,6 @@ class PaperRecord(NamedTuple):
 
     ok: bool
     words: str
-    waived: bool = False
 
 
 def paper_record(home: Path, fleet_sha256: str | None, *, days: float = REHEARSAL_DAYS) -> PaperRecord:
@@ -46,7 +45,7 @@ def paper_record(home: Path, fleet_sha256: str | None, *, days: float = REHEARSA
                 return PaperRecord(True, f'run "{run_id}": {length:.1f} days on mainnet prices, finished and verified')
             unverified = run_id
     if fleet_sha256 is not None and (why := _waiver(home, fleet_sha256)):
-        return PaperRecord(True, f"waived: {why}", waived=True)
+        return PaperRecord(True, f"waived: {why}")
     if unverified:
         return PaperRecord(False, f'run "{unverified}" is long enough and not verified: `quantlab verify {unverified}`')
     fleet = "this fleet file" if fleet_sha256 else "any fleet"

@@ -161,3 +161,20 @@ def test_a_pull_fills_the_history_of_the_market(tmp_path: Path, capsys: pytest.C
             lab.pull("BTCUSDT", "2035-01-01")
     finally:
         lab.close()
+
+
+def test_what_candles_there_are_is_a_picture(lab: Workbench) -> None:
+    rows = walk(3_000, seed=1).drop("tick").with_columns(pl.col("open_time") + START_MS)
+    holes = rows.filter(~pl.int_range(pl.len()).is_between(100, 149)).with_columns(
+        volume=pl.when(pl.int_range(pl.len()).is_between(500, 529)).then(0.0).otherwise("volume")
+    )
+    lab.history().add("SOLUSDT", "1m", holes, source="GENERATED with holes", now_ms=LATER_MS)
+    before = sum(lab.history().gaps(symbol, "1m")["candles"].sum() for symbol in ("BTCUSDT", "ETHUSDT"))
+    found = lab.history().gaps("SOLUSDT", "1m")
+    quiet = found.filter(kind="zero volume")["candles"].sum()
+    assert quiet >= 30 and found.filter(kind="missing")["candles"].to_list() == [50]
+    shown = lab.coverage()
+    assert f"3 series; red: 50 candles missing; orange: {before + quiet} in which nobody traded" in shown.caption
+    assert "SOLUSDT" in shown.svg and "GENERATED with holes" in shown.source
+    with pytest.raises(NotFound, match="no 5m candles"):
+        lab.coverage("5m")
