@@ -458,9 +458,11 @@ def _simulate(
             held, holds, asks = 0.0, False, rebalances
             if symbols == 1:
                 held, holds, wanted = quantity * (closes[0, t] * kept), single_holds, wants[0, t]
-                if holds and keep:  # for the excursions of round trips
+                if keep:  # for the excursions of round trips, which begin anew with each
                     lowest, highest = min(lowest, lows[0, t]), max(highest, highs[0, t])
-                if wanted != acted and wanted == wanted:
+                # Opens are looked at to have them near: fetched one by one, where an order fills, they cost the pass a
+                # sixth (6.2 ms became 5.2, measured 2026-11-24). One symbol has no candle without an open.
+                if (wanted != acted and wanted == wanted) or opens[0, t] != opens[0, t]:
                     asks = True
                     if not -_TINY <= wanted <= 1.0 + _TINY:
                         error_bar = t

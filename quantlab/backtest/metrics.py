@@ -143,5 +143,9 @@ def bootstrap(
         block_start = starts[np.maximum.accumulate(np.where(begins, np.arange(count), 0))]
         sample = returns[(block_start + since) % count]
         found[:, draw] = annual_return(sample, per_year), sharpe(sample, per_year), drawdown(sample)
-    low, high = np.nanquantile(found, [0.05, 0.95], axis=1)
-    return {name: (float(low[n]), float(high[n])) for n, name in enumerate(names)}
+    bounds = {}
+    for name, row in zip(names, found, strict=True):
+        known = row[~np.isnan(row)]  # none of them where nothing was traded
+        low, high = np.quantile(known, [0.05, 0.95]) if len(known) else (math.nan, math.nan)
+        bounds[name] = (float(low), float(high))
+    return bounds

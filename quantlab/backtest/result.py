@@ -284,6 +284,9 @@ def _held(result: Result) -> float:
     opens, closes = result.market.opens[:, result.begin :], result.market.closes[:, result.begin :]
     grown = []
     for first, last in zip(opens, closes, strict=True):
+        if not np.isnan(first[0] + last[-1]):
+            grown.append(last[-1] / first[0] - 1.0)
+            continue
         start, end = int(np.argmin(np.isnan(first))), len(last) - 1 - int(np.argmin(np.isnan(last[::-1])))
         grown.append(last[end] / first[start] - 1.0)
     return float(np.mean(grown))

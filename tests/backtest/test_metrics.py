@@ -102,3 +102,9 @@ def test_ratios_do_not_know_the_size_of_the_account(returns: list[float], scale:
     one, other = m.returns_of(equity, 1000.0), m.returns_of(equity * scale, 1000.0 * scale)
     assert one == pytest.approx(np.array(returns), abs=1e-9) and other == pytest.approx(one, abs=1e-9)
     assert 0 <= m.drawdown(one) <= 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_bootstrap_of_an_account_that_did_nothing() -> None:
+    found = m.bootstrap(np.zeros(100), 365.0)
+    assert found["annual_return"] == (0.0, 0.0) == found["drawdown"] and all(map(math.isnan, found["sharpe"]))
