@@ -100,7 +100,9 @@ def against_backtest(
 def _drifted(run: RunData, bot: int, result: Result, length_ms: int) -> dict[str, float]:
     candle = pl.col("time_ms") // length_ms
     side = pl.col("side").replace_strict(_SIDES, return_dtype=pl.Int64)
-    fills = run.fills.filter(bot=bot).select(
+    # What was decided at the last close fills in a candle that is not there any more: it goes into the rest.
+    known = candle < result.to_ms // length_ms
+    fills = run.fills.filter(pl.col("bot") == bot, known).select(
         candle=candle, side=side, price="price", quantity="quantity", fee="fee_quote"
     )  # fmt: skip
     orders = run.orders.filter(bot=bot).select(candle=pl.col("created_ms") // length_ms, side=side)
