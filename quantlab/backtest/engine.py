@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,13 +55,8 @@ def backtest(
     conventions = conventions or Conventions()
     check(plans)
     stage = staged([plan.symbol for plan in plans], candles, instruments, timeframe)
-    wanted = [
-        exposures([plan.strategy], frame, tick)[0]
-        for plan, frame, tick in zip(plans, stage.frames, stage.ticks, strict=True)
-    ]
-    lookbacks = [plan.strategy.lookback for plan in plans]
-    market = answered(stage, wanted, lookbacks)
-    begin = beginning(market, from_ms, lookbacks[0] if len(plans) == 1 else 1)
+    market = next(answers(stage, [plans]))
+    begin = beginning(market, from_ms, plans[0].strategy.lookback if len(plans) == 1 else 1)
     return run(stage, plans, conventions, market, begin, sample_length(market, begin), source=source, keep=True)
 
 
@@ -89,13 +84,25 @@ def run(
     return Result(tuple(plans), conventions, stage.timeframe, market, outcome, begin, sample_ms, source)
 
 
+def answers(stage: Stage, combinations: Sequence[Sequence[Plan]]) -> Iterator[Market]:
+    """The market with what each combination (one plan a symbol) wants, one after the other; what their strategies have
+    in common is computed once."""
+    asked = [
+        exposures([plan.strategy for plan in plans], frame, tick)
+        for plans, frame, tick in zip(zip(*combinations, strict=True), stage.frames, stage.ticks, strict=True)
+    ]
+    for number, plans in enumerate(combinations):
+        lookbacks = [plan.strategy.lookback for plan in plans]
+        yield answered(stage, [of_symbol[number] for of_symbol in asked], lookbacks)
+
+
 def exposures(strategies: Sequence[Strategy], frame: pl.DataFrame, tick: float) -> list[Floats]:
     """The target exposure of each strategy at each close; what strategies have in common is computed once. The first
     `lookback` - 1 values of each mean nothing."""
     with sharing() as shared:
         asked = [strategy.exposure().cast(pl.Float64).alias(str(n)) for n, strategy in enumerate(strategies)]
-    answers = shared.over(frame.lazy().with_columns(tick=pl.lit(tick))).select(asked).collect()
-    columns = (answers[str(n)] for n in range(len(strategies)))
+    found = shared.over(frame.lazy().with_columns(tick=pl.lit(tick))).select(asked).collect()
+    columns = (found[str(n)] for n in range(len(strategies)))
     return [(each.fill_null(float("nan")) if each.null_count() else each).to_numpy() for each in columns]
 
 
@@ -136,10 +143,10 @@ def answered(stage: Stage, wanted: Sequence[Floats], lookbacks: Sequence[int]) -
     if stage.places is None:
         return stage.market._replace(wanted=_one(wanted[0]))
     length = len(stage.market.times)
-    answers = [_spread_out(each, place, length) for each, place in zip(wanted, stage.places, strict=True)]
-    for answer, place, lookback in zip(answers, stage.places, lookbacks, strict=True):
+    spread = [_spread_out(each, place, length) for each, place in zip(wanted, stage.places, strict=True)]
+    for answer, place, lookback in zip(spread, stage.places, lookbacks, strict=True):
         answer[: place[min(lookback, len(place)) - 1]] = np.nan
-    return stage.market._replace(wanted=np.stack(answers))
+    return stage.market._replace(wanted=np.stack(spread))
 
 
 def beginning(market: Market, from_ms: int | None, lookback: int) -> int:

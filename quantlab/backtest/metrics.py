@@ -53,6 +53,14 @@ def sharpe(returns: Floats, per_year: float) -> float:
     return float(np.mean(returns)) / deviation * math.sqrt(per_year) if deviation > 1e-15 else math.nan
 
 
+def sharpe_of_sums(counts: Floats, first: Floats, second: Floats) -> Floats:
+    """Mean over standard deviation, a period, from how many returns there were, their sum and the sum of their squares;
+    0 where nothing moved. Sums of squares lose their digits far from zero; returns lie near it."""
+    mean = first / counts
+    variance = np.maximum(second / counts - mean**2, 0.0) * counts / np.maximum(counts - 1.0, 1.0)
+    return np.divide(mean, np.sqrt(variance), out=np.zeros_like(mean), where=variance > 1e-24)
+
+
 def sortino(returns: Floats, per_year: float) -> float:
     """Mean over the root of the mean square of the losses, annualised."""
     if not len(returns):

@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from quantlab.backtest.metrics import sharpe_of_sums
 from quantlab.backtest.records import Floats, Ints
 from quantlab.model import ConfigurationError
 
@@ -129,16 +130,12 @@ class _Sums:
 
     def __init__(self, returns: Floats, edges: NDArray[np.int64]) -> None:
         self._counts = np.diff(edges).astype(np.float64)
-        # Sums of squares lose their digits far from zero; returns lie near it.
         self._first = np.add.reduceat(returns, edges[:-1], axis=1).T
         self._second = np.add.reduceat(returns**2, edges[:-1], axis=1).T
 
     def sharpe(self, masks: Floats) -> Floats:
         """(masks, combinations); 0 for one that did nothing."""
-        counts = (masks @ self._counts)[:, None]
-        mean = masks @ self._first / counts
-        variance = np.maximum(masks @ self._second / counts - mean**2, 0.0) * counts / np.maximum(counts - 1.0, 1.0)
-        return np.divide(mean, np.sqrt(variance), out=np.zeros_like(mean), where=variance > 1e-24)
+        return sharpe_of_sums((masks @ self._counts)[:, None], masks @ self._first, masks @ self._second)
 
     def best(self, masks: Floats) -> tuple[Ints, Floats]:
         """Of each mask: the number of the best combination, and its ratio."""

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from quantlab.backtest.engine import Stage, answered, exposures, run
+from quantlab.backtest.engine import Stage, answers, run
 from quantlab.backtest.plan import Conventions, Plan
 from quantlab.backtest.records import Floats
 from quantlab.backtest.result import Metrics, Result
@@ -58,17 +58,10 @@ class Job(Generic[T]):
 def evaluate(job: Job[T], combinations: Sequence[Sequence[Plan]]) -> list[T]:
     """Each combination, one plan a symbol, over the candles of `job`. Raises ConfigurationError."""
     stage = job.stage
-    asked = [
-        exposures([plan.strategy for plan in plans], frame, tick)
-        for plans, frame, tick in zip(zip(*combinations, strict=True), stage.frames, stage.ticks, strict=True)
+    return [
+        job.digest(run(stage, plans, job.conventions, market, job.begin, job.sample_ms, source="", keep=False))
+        for plans, market in zip(combinations, answers(stage, combinations), strict=True)
     ]
-    found = []
-    for number, plans in enumerate(combinations):
-        lookbacks = [plan.strategy.lookback for plan in plans]
-        market = answered(stage, [of_symbol[number] for of_symbol in asked], lookbacks)
-        result = run(stage, plans, job.conventions, market, job.begin, job.sample_ms, source="", keep=False)
-        found.append(job.digest(result))
-    return found
 
 
 def evaluate_all(
@@ -85,12 +78,12 @@ def evaluate_all(
     fair = -(-len(combinations) // (2 * cores))
     size = max(1, min(_MOST_A_CHUNK, _CHUNK_BYTES // (8 * bars * len(job.stage.frames)), fair))
     chunks = [combinations[start : start + size] for start in range(0, len(combinations), size)]
-    answers: dict[int, list[T]] = {}
+    done: dict[int, list[T]] = {}
     for number, found in _on_threads(job, chunks, cores) if client is None else _on_cluster(job, chunks, client):
-        answers[number] = found
+        done[number] = found
         if on_progress is not None:
-            on_progress(sum(map(len, answers.values())), len(combinations))
-    return [each for number in range(len(chunks)) for each in answers[number]]
+            on_progress(sum(map(len, done.values())), len(combinations))
+    return [each for number in range(len(chunks)) for each in done[number]]
 
 
 def _on_threads(job: Job[T], chunks: Sequence[Any], cores: int) -> Iterator[tuple[int, list[T]]]:

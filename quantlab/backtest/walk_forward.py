@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from quantlab.backtest.engine import answered, exposures, run, sample_length
+from quantlab.backtest.engine import answers, run, sample_length
+from quantlab.backtest.metrics import sharpe_of_sums
 from quantlab.backtest.plan import Plan
 from quantlab.backtest.records import Floats, Ints
 from quantlab.backtest.result import YEAR_MS, Result
@@ -164,11 +165,7 @@ def _scores(sums: Floats, choice: str, length_ms: int) -> Floats:
     if choice == "return_pct":
         found: Floats = np.expm1(logs) * 100
         return found
-    mean = first / counts
-    variance = np.maximum(second / counts - mean**2, 0.0) * counts / np.maximum(counts - 1.0, 1.0)
-    ratio = np.divide(mean, np.sqrt(variance), out=np.zeros_like(mean), where=variance > 1e-24)
-    annual: Floats = ratio * math.sqrt(YEAR_MS / length_ms)
-    return annual
+    return sharpe_of_sums(counts, first, second) * math.sqrt(YEAR_MS / length_ms)
 
 
 def _traded(swept: Swept, folds: Sequence[Fold]) -> Result:
@@ -181,18 +178,11 @@ def _traded(swept: Swept, folds: Sequence[Fold]) -> Result:
     numbers = sorted({fold.chosen for fold in folds if fold.chosen >= 0})
     for at in range(0, len(numbers), _AT_ONCE):
         some = numbers[at : at + _AT_ONCE]
-        of_symbols = zip(*(swept.plans[number] for number in some), strict=True)
-        asked = [
-            exposures([plan.strategy for plan in plans], frame, tick)
-            for plans, frame, tick in zip(of_symbols, stage.frames, stage.ticks, strict=True)
-        ]
-        for row, number in enumerate(some):
-            lookbacks = [plan.strategy.lookback for plan in swept.plans[number]]
-            answers = answered(stage, [of_symbol[row] for of_symbol in asked], lookbacks).wanted
+        for number, market in zip(some, answers(stage, [swept.plans[number] for number in some]), strict=True):
             for fold in folds:
                 if fold.chosen == number:
                     part = slice(fold.test_from - 1, bars if fold is folds[-1] else fold.test_to - 1)
-                    wanted[:, part] = answers[:, part]
+                    wanted[:, part] = market.wanted[:, part]
     market = stage.market._replace(wanted=wanted)
     chosen = next((fold.chosen for fold in reversed(folds) if fold.chosen >= 0), 0)
     return run(

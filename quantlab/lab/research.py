@@ -208,13 +208,12 @@ def load(history: History, symbols: Sequence[str], timeframe: str, *, from_: Whe
     candles = {symbol: history.candles(symbol, timeframe, to_ms=to_ms) for symbol in symbols}
     filters = {symbol: history.filters(symbol, frame) for symbol, frame in candles.items()}
     names = sorted({name for symbol in candles for name in history.sources(symbol, timeframe)})
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
     origins = " and ".join(sorted({each.origin for each in filters.values()}))
     return Loaded(
         candles,
         {symbol: each.instrument for symbol, each in filters.items()},
         from_ms,
-        f"HISTORY {', '.join(names[:_FEW])}{more}; filters: {origins}",
+        f"{_named_sources(names)}; filters: {origins}",
     )
 
 
@@ -246,8 +245,7 @@ def coverage_of(history: History, timeframe: str) -> Picture:
         raise NotFound(f"no {timeframe} candles in {history.folder}")
     found = [history.gaps(name, timeframe).with_columns(name=pl.lit(name)) for name in spans["name"]]
     names = sorted({name for symbol in spans["name"] for name in history.sources(symbol, timeframe)})
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return coverage_figure(spans, pl.concat(found), f"HISTORY {', '.join(names[:_FEW])}{more}, {timeframe}")
+    return coverage_figure(spans, pl.concat(found), f"{_named_sources(names)}, {timeframe}")
 
 
 def bulk_into(
@@ -343,6 +341,11 @@ def named(strategy: str | Strategy | type[Strategy], parameters: Mapping[str, An
         return replace(strategy, **parameters) if isinstance(strategy, Strategy) else strategy(**parameters)  # type: ignore[type-var]
     except TypeError as error:
         raise ConfigurationError(f"{getattr(strategy, '__name__', type(strategy).__name__)}: {error}") from error
+
+
+def _named_sources(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"HISTORY {', '.join(names[:_FEW])}{more}"
 
 
 def _ms(when: When, name: str) -> int | None:
