@@ -9,17 +9,16 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp
 import msgspec
 from yarl import URL
 
+from quantlab.exchange.asking_once import asked_once, is_here, parsed
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
-from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
+from quantlab.exchange.guard import Attempt, guarded_session
 from quantlab.exchange.rules import HEADERS, header_fault
-from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, MalformedMessage, QuantlabError, Refused
+from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, MalformedMessage, Refused
 
 MOST_BYTES = 200
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 async def public_address(url: str, timeout_s: float, egress: Egress = unwritten) -> str:
@@ -32,27 +31,11 @@ async def public_address(url: str, timeout_s: float, egress: Egress = unwritten)
     where = _checked(url)
     attempt = Attempt()
     log = EgressLog(egress)
-    error: QuantlabError | None = None
-    token = ATTEMPT.set(attempt)
-    try:
-        async with (
-            guarded_session(_OnlyThis(where), log, timeout_s) as session,
-            session.get(where, allow_redirects=False),
-        ):
-            pass
-    except (Refused, MalformedMessage) as refusal:
-        error = type(refusal)(str(refusal))
-    except (aiohttp.ClientError, OSError, TimeoutError) as broken:
-        error = ExchangeUnreachable(
-            f"{where.host} did not tell this machine's public address ({type(broken).__name__}): look at "
-            "QUANTLAB_ADDRESS_URL, or unset it"
-        )
-    finally:
-        ATTEMPT.reset(token)
-    if attempt.left:
-        log.sent(where.raw_authority, where.raw_path, 0, attempt.status, "public address")
-    elif error is not None and not isinstance(error, Refused):
-        log.unreachable(where.raw_authority, where.raw_path, str(error))
+    failed = (
+        f"{where.host} did not tell this machine's public address ({{kind}}): look at QUANTLAB_ADDRESS_URL, or unset it"
+    )
+    async with guarded_session(_OnlyThis(where), log, timeout_s) as session:
+        error = await asked_once(session, where, attempt, log, "public address", failed)
     if error is None and attempt.status != 200:
         error = ExchangeUnreachable(
             f"{where.host} answered HTTP {attempt.status}, not this machine's public address: look at "
@@ -93,18 +76,14 @@ class _OnlyThis:
 
 
 def _checked(url: str) -> URL:
-    try:
-        parsed = URL(url)
-        parsed.port  # noqa: B018 - raises where it is no number
-    except (ValueError, TypeError):
-        parsed = URL()
-    sound = parsed.host and parsed.user is None and parsed.password is None and not parsed.raw_fragment
-    safe = parsed.scheme == "https" or (parsed.scheme == "http" and parsed.host in _LOOPBACK)
+    where = parsed(url)
+    sound = where.host and where.user is None and where.password is None and not where.raw_fragment
+    safe = where.scheme == "https" or is_here(where)
     if not sound or not safe:
         raise ConfigurationError(
             "QUANTLAB_ADDRESS_URL is not an https address without credentials (http is for this machine alone)"
         )
-    return parsed
+    return where
 
 
 def _address_in(body: bytes, where: URL) -> str:

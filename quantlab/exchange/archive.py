@@ -15,11 +15,12 @@ from types import TracebackType
 import aiohttp
 from yarl import URL
 
+from quantlab.exchange.asking_once import asked_once, is_here, parsed
 from quantlab.exchange.egress import Egress, EgressLog, unwritten
 from quantlab.exchange.failure.retry import TRIES, Backoff
-from quantlab.exchange.guard import ATTEMPT, Attempt, guarded_session
+from quantlab.exchange.guard import Attempt, guarded_session
 from quantlab.exchange.rules import HEADERS, header_fault, is_at
-from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, MalformedMessage, QuantlabError, Refused
+from quantlab.model.errors import ConfigurationError, ExchangeUnreachable, Refused
 
 ARCHIVE = "https://data.binance.vision"
 #: A month of one-second candles is below 100 MB.
@@ -28,7 +29,6 @@ _PATH = re.compile(
     r"/data/spot/monthly/klines/(?P<symbol>[A-Z0-9]{2,30})/(?P<interval>1s|[1-9][0-9]?[mhdw])/"
     r"(?P=symbol)-(?P=interval)-20[0-9]{2}-(0[1-9]|1[0-2])\.zip(\.CHECKSUM)?"
 )
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def month_path(symbol: str, timeframe: str, year: int, month: int) -> str:
@@ -59,42 +59,25 @@ class Archive:
     async def read(self, path: str) -> bytes | None:
         """The file at `path`; None where there is none. Tried three times. Raises ExchangeUnreachable, Refused,
         MalformedMessage for a file that is too long."""
+        assert self._session is not None, "an archive is used in `async with`"
         backoff = Backoff()
         for tried in range(1, TRIES + 1):
-            attempt = Attempt()
-            error = await self._ask(self._origin.with_path(path), attempt)
+            attempt, url = Attempt(), self._origin.with_path(path)
+            failed = f"{url.host} did not send {url.name} ({{kind}})"
+            error = await asked_once(self._session, url, attempt, self._log, "archive", failed)
+            broke = error is not None
             if error is None and attempt.status == 200:
                 return attempt.body
             if error is None and attempt.status == 404:
                 return None
             if error is None:
                 error = ExchangeUnreachable(f"{self._origin.host} answered HTTP {attempt.status} for {path}")
-            transient = isinstance(error, ExchangeUnreachable) and (attempt.status >= 429 or not attempt.status)
+            # Where the line broke, the status says nothing of the file.
+            transient = isinstance(error, ExchangeUnreachable) and (broke or attempt.status >= 429)
             if not transient or tried == TRIES:
                 raise error
             await asyncio.sleep(backoff.pause_s())
         raise AssertionError  # the last try returns or raises
-
-    async def _ask(self, url: URL, attempt: Attempt) -> QuantlabError | None:
-        """Ask once, and write down that it was asked."""
-        assert self._session is not None
-        error: QuantlabError | None = None
-        token = ATTEMPT.set(attempt)
-        try:
-            async with self._session.get(url, allow_redirects=False):
-                pass
-        except (Refused, MalformedMessage) as refusal:
-            error = type(refusal)(str(refusal))
-        except (aiohttp.ClientError, OSError, TimeoutError) as broken:
-            attempt.status = 0  # whatever the headers said, the file is not here
-            error = ExchangeUnreachable(f"{url.host} did not send {url.name} ({type(broken).__name__})")
-        finally:
-            ATTEMPT.reset(token)
-        if attempt.left:
-            self._log.sent(url.raw_authority, url.raw_path, 0, attempt.status, "archive")
-        elif error is not None and not isinstance(error, Refused):
-            self._log.unreachable(url.raw_authority, url.raw_path, str(error))
-        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +112,8 @@ class _MonthsOnly:
 
 
 def _checked(address: str) -> URL:
-    try:
-        parsed = URL(address)
-        parsed.port  # noqa: B018 - raises where it is no number
-    except (ValueError, TypeError):
-        parsed = URL()
-    plain = parsed.user is None and parsed.password is None and parsed.path in ("", "/") and not parsed.query_string
-    local = parsed.scheme == "http" and parsed.host in _LOOPBACK
-    if not plain or not (local or (parsed.host and parsed.origin() == URL(ARCHIVE))):
+    url = parsed(address)
+    plain = url.user is None and url.password is None and url.path in ("", "/") and not url.query_string
+    if not plain or not (is_here(url) or (url.host and url.origin() == URL(ARCHIVE))):
         raise ConfigurationError(f"candles are downloaded from {ARCHIVE}; `quantlab data import` takes other files")
-    return parsed.origin()
+    return url.origin()
